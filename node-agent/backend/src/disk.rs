@@ -1,0 +1,102 @@
+//! What callers of a backend hold: every range is checked here, once, before storage sees it.
+
+use lunette_iobuf::DataBuf;
+
+use crate::{Backend, Discard, Driver, Durability, Geometry, IoErrorKind, Result};
+
+/// A backend behind range, alignment and permission checks.
+pub struct Disk<B> {
+    backend: B,
+}
+
+impl<B: Backend> Disk<B> {
+    /// Takes over an open backend.
+    pub fn new(backend: B) -> Self {
+        Self { backend }
+    }
+
+    /// Facts that stay the same while it is open.
+    pub fn geometry(&self) -> &Geometry {
+        self.backend.geometry()
+    }
+
+    /// Whole blocks, in bytes.
+    pub fn size(&self) -> u64 {
+        let block = u64::from(self.geometry().block_size);
+        self.backend.size() / block * block
+    }
+
+    /// Looks up the size anew, after the pool grew the volume.
+    ///
+    /// # Errors
+    /// As [`Backend::refresh_size`].
+    pub fn refresh_size(&self) -> Result<u64> {
+        self.backend.refresh_size()
+    }
+
+    /// What the LUN's thread must run for it.
+    pub fn driver(&self) -> Option<&dyn Driver> {
+        self.backend.driver()
+    }
+
+    /// Fills `buf` from byte `at`.
+    ///
+    /// # Errors
+    /// `OutOfRange`, or what the storage said.
+    pub async fn read(&self, at: u64, buf: DataBuf) -> Result<DataBuf> {
+        self.check(at, buf.len() as u64)?;
+        if buf.is_empty() { Ok(buf) } else { self.backend.read(at, buf).await }
+    }
+
+    /// Writes `buf` at byte `at`.
+    ///
+    /// # Errors
+    /// `OutOfRange`, `ReadOnly`, or what the storage said.
+    pub async fn write(&self, at: u64, buf: DataBuf, durability: Durability) -> Result<DataBuf> {
+        self.check_write(at, buf.len() as u64)?;
+        if buf.is_empty() { Ok(buf) } else { self.backend.write(at, buf, durability).await }
+    }
+
+    /// Makes every acknowledged write durable.
+    ///
+    /// # Errors
+    /// What the storage said.
+    pub async fn flush(&self) -> Result<()> {
+        self.backend.flush().await
+    }
+
+    /// Gives `len` bytes at `at` back to the storage.
+    ///
+    /// # Errors
+    /// `OutOfRange`, `ReadOnly`, `Unsupported`, or what the storage said.
+    pub async fn discard(&self, at: u64, len: u64) -> Result<()> {
+        self.check_write(at, len)?;
+        if self.geometry().discard == Discard::Unsupported {
+            return Err(IoErrorKind::Unsupported.into());
+        }
+        if len == 0 { Ok(()) } else { self.backend.discard(at, len).await }
+    }
+
+    /// Makes `len` bytes at `at` read as zeroes.
+    ///
+    /// # Errors
+    /// `OutOfRange`, `ReadOnly`, or what the storage said.
+    pub async fn write_zeroes(&self, at: u64, len: u64, may_unmap: bool, durability: Durability) -> Result<()> {
+        self.check_write(at, len)?;
+        if len == 0 { Ok(()) } else { self.backend.write_zeroes(at, len, may_unmap, durability).await }
+    }
+
+    fn check_write(&self, at: u64, len: u64) -> Result<()> {
+        if self.geometry().read_only {
+            return Err(IoErrorKind::ReadOnly.into());
+        }
+        self.check(at, len)
+    }
+
+    fn check(&self, at: u64, len: u64) -> Result<()> {
+        let block = u64::from(self.geometry().block_size);
+        let whole = at.is_multiple_of(block) && len.is_multiple_of(block);
+        let inside = at.checked_add(len).is_some_and(|end| end <= self.backend.size());
+        if whole && inside { Ok(()) } else { Err(IoErrorKind::OutOfRange.into()) }
+    }
+}

@@ -1,0 +1,129 @@
+//! Where volumes live: the control side of storage, called from the agent's control threads.
+//!
+//! Every call is idempotent and crash-safe: repeated after a crash at any point it ends in the same
+//! state. Calls may block; callers give them a thread and a deadline.
+
+use std::fmt;
+
+use crate::{Backend, PoolError};
+
+/// Names one volume in its pool: the UID of its LUN (lower-case letters, digits and dashes only, at
+/// most 64 bytes), so that no name that a user chose ever becomes a path.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VolumeId(String);
+
+impl VolumeId {
+    /// Takes a UID that is safe as a file name, an object key and an image name.
+    #[must_use]
+    pub fn parse(uid: &str) -> Option<Self> {
+        let safe = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let fits = (1..=64).contains(&uid.len()) && !uid.starts_with('-');
+        (fits && uid.bytes().all(safe)).then(|| Self(uid.to_owned()))
+    }
+
+    /// The UID.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for VolumeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a volume is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeSpec {
+    /// Bytes; a multiple of `block_size`.
+    pub size: u64,
+    /// Bytes of a logical block: 512 or 4096.
+    pub block_size: u32,
+    /// `namespace/name` of the LUN, kept beside the data for people who look into a pool.
+    pub owner: String,
+}
+
+/// How a volume is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// Bytes of a logical block: 512 or 4096.
+    pub block_size: u32,
+    /// Whether writes are refused.
+    pub read_only: bool,
+    /// Whether a write may be acknowledged before it is durable.
+    pub write_cache: bool,
+}
+
+/// Space of a pool, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capacity {
+    /// All there is.
+    pub total: u64,
+    /// What is free now.
+    pub available: u64,
+    /// The largest volume that the storage can hold at all.
+    pub max_volume: u64,
+}
+
+/// Space of a volume, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// What the LUN shows.
+    pub size: u64,
+    /// What it occupies in the pool now.
+    pub allocated: u64,
+}
+
+/// What `create` found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// The volume is new and reads as zeroes.
+    New,
+    /// The volume was there already, of at most the size asked for; its data are untouched.
+    Found,
+}
+
+/// Where volumes live.
+pub trait Pool: Send + Sync + 'static {
+    /// An open volume of this pool.
+    type Backend: Backend;
+
+    /// Whether the pool can be used now, and its space.
+    ///
+    /// # Errors
+    /// Why not, and what to do.
+    fn check(&self) -> Result<Capacity, PoolError>;
+
+    /// Makes a volume durable and empty, or finds it.
+    ///
+    /// # Errors
+    /// `Mismatch` where one of that name has another block size or is larger than asked for.
+    fn create(&self, id: &VolumeId, spec: &VolumeSpec) -> Result<Created, PoolError>;
+
+    /// Grows a volume to `size` bytes; a volume that has it already is left alone.
+    ///
+    /// # Errors
+    /// `Mismatch` where it is larger: nothing ever shrinks.
+    fn grow(&self, id: &VolumeId, size: u64) -> Result<(), PoolError>;
+
+    /// Removes a volume and all of its data; one that is not there is removed already.
+    ///
+    /// # Errors
+    /// `InUse` where someone holds it.
+    fn remove(&self, id: &VolumeId) -> Result<(), PoolError>;
+
+    /// A volume's size and space.
+    ///
+    /// # Errors
+    /// `NotFound`, or why the pool cannot be asked.
+    fn usage(&self, id: &VolumeId) -> Result<Usage, PoolError>;
+
+    /// Opens a volume on the calling thread and takes its writer's lock, waiting (bounded) for the
+    /// operations of a previous process that died to end.
+    ///
+    /// # Errors
+    /// `InUse` where another writer holds it, or why it cannot be opened.
+    fn open(&self, id: &VolumeId, options: &OpenOptions) -> Result<Self::Backend, PoolError>;
+}
