@@ -1,0 +1,1 @@
+//! Mock kernel (being written).

@@ -1,0 +1,318 @@
+//! The ring: entries out, responses in, one release of the tail per batch. No I/O.
+//!
+//! A completion belongs to a slot, not to a place in an order: the kernel reads a `cmd_id` and a
+//! response out of every command slot between the old tail and the new (`tcmu_handle_completions` in
+//! TCU). So a response always goes into the oldest slot not yet handed back, whoever's it was.
+//! Invariant: `slots` holds every command slot between tail and parse cursor, oldest first, and is as
+//! long as the set of outstanding ids; hence a response never overwrites an entry that has not been
+//! copied out, and padding, task management and unknown entries need no bookkeeping at all.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use memmap2::MmapRaw;
+
+use crate::entry::{CdbBytes, Command, Entry, Reply};
+use crate::map::{CommandSlot, Header, Kind, Map, Segment};
+use crate::outstanding::{Outstanding, Ticket};
+use crate::{AttachError, Features, MAX_CDB, abi, cursor};
+use lunette_iobuf::DataBuf;
+
+/// What the kernel wrote makes no sense, or the ring was reset under us.
+///
+/// It stays: the ring gives out no more entries. The cure is the same for all: answer or abandon what
+/// runs, write 1 to `action/reset_ring` and attach again. Offsets are in bytes from the ring's start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RingError {
+    /// `cmd_head` is outside the ring, or behind what was already read.
+    #[error("TCMU ring: head {head} cannot follow {cursor} in {size} bytes: reset the ring and attach again")]
+    Head {
+        /// `cmd_head`.
+        head: u32,
+        /// Where we read.
+        cursor: u32,
+        /// Bytes of the ring.
+        size: u32,
+    },
+    /// An entry of no length, or past the head or the ring's end, or too short for its kind.
+    #[error("TCMU ring: the entry at {at} has a length of {len}: reset the ring and attach again")]
+    EntryLength {
+        /// Where it starts.
+        at: u32,
+        /// Its length.
+        len: u32,
+    },
+    /// More iovecs or task ids than the entry has room for.
+    #[error("TCMU ring: the entry at {at} counts more items than it holds: reset the ring and attach again")]
+    Count {
+        /// Where it starts.
+        at: u32,
+    },
+    /// The CDB is not in the entry, or longer than any CDB.
+    #[error("TCMU ring: the entry at {at} has its CDB at {cdb_off} of the mapping: reset the ring and attach again")]
+    Cdb {
+        /// Where it starts.
+        at: u32,
+        /// `cdb_off`.
+        cdb_off: u64,
+    },
+    /// An iovec outside the data area, or all together larger than it.
+    #[error(
+        "TCMU ring: the entry at {at} has an iovec of {len} bytes at {base} of the mapping: reset the ring and attach again"
+    )]
+    Iovec {
+        /// Where it starts.
+        at: u32,
+        /// `iov_base`.
+        base: u64,
+        /// `iov_len`.
+        len: u64,
+    },
+    /// An id that already waits for its answer.
+    #[error("TCMU ring: the entry at {at} has command id {id}, which is running: reset the ring and attach again")]
+    DuplicateId {
+        /// Where it starts.
+        at: u32,
+        /// `cmd_id`.
+        id: u16,
+    },
+    /// `cmd_tail` is not what we wrote: someone reset the ring.
+    #[error("TCMU ring: reset by someone else (tail {found}, ours {ours}): attach again")]
+    Reset {
+        /// `cmd_tail`.
+        found: u32,
+        /// What we wrote last.
+        ours: u32,
+    },
+}
+
+/// The command ring of one LUN. It has one owner; only [`Ring::publish`] makes completions visible.
+pub struct Ring {
+    map: Arc<Map>,
+    /// Where the next entry will be read.
+    cursor: u32,
+    /// The kernel's head when last looked at.
+    head: u32,
+    /// The tail that the kernel has.
+    published: u32,
+    slots: VecDeque<CommandSlot>,
+    outstanding: Outstanding,
+    /// Room for one command's segments, kept to save an allocation.
+    segments: Vec<Segment>,
+    fault: Option<RingError>,
+}
+
+impl Ring {
+    /// Starts at the mailbox's tail, in a region mapped for reading and writing from its first byte.
+    ///
+    /// # Errors
+    /// The mapping does not hold a ring of version 2 with out-of-order completion.
+    pub(crate) fn attach(raw: MmapRaw) -> Result<Self, AttachError> {
+        let map = Map::new(raw)?;
+        let (tail, size) = (map.tail(), map.ring_size());
+        if !cursor::is_valid(tail, size) {
+            return Err(AttachError::Tail { tail, size });
+        }
+        Ok(Self {
+            map: Arc::new(map),
+            cursor: tail,
+            head: tail,
+            published: tail,
+            slots: VecDeque::with_capacity(256),
+            outstanding: Outstanding::new(),
+            segments: Vec::with_capacity(16),
+            fault: None,
+        })
+    }
+
+    /// The next entry, or `None` once all that the kernel has queued is read. It asks for no wakeup: to
+    /// sleep without losing one, consume the device's event, then call this until `None`.
+    ///
+    /// # Errors
+    /// What the kernel wrote makes no sense; the same error on every further call.
+    #[expect(clippy::should_implement_trait, reason = "fallible, and `None` is not the end")]
+    pub fn next(&mut self) -> Result<Option<Entry>, RingError> {
+        match self.fault {
+            None => self.read().inspect_err(|fault| self.fault = Some(*fault)),
+            Some(fault) => Err(fault),
+        }
+    }
+
+    /// Whether the kernel has queued something not yet read (or broken the ring). One load: fit for busy polling.
+    #[must_use]
+    pub fn has_entries(&self) -> bool {
+        self.cursor != self.head || self.map.head() != self.cursor
+    }
+
+    /// Answers one command, in any order. The kernel learns of it with [`Ring::publish`]; the command's
+    /// buffers must not be used any more by then.
+    ///
+    /// A ticket that [`Ring::abandon`] has overtaken is void, and does nothing.
+    pub fn complete(&mut self, ticket: Ticket, reply: &Reply<'_>) {
+        if let Some(id) = self.outstanding.redeem(ticket) {
+            self.respond(id, reply);
+        }
+    }
+
+    /// Answers all outstanding commands alike and voids their tickets; returns how many there were. For
+    /// after a panic: the futures are gone, and their storage operations must have ended or be fenced.
+    pub fn abandon(&mut self, reply: &Reply<'_>) -> u32 {
+        let count = self.outstanding.count();
+        self.outstanding.void_tickets();
+        while let Some(id) = self.outstanding.abandon_one() {
+            self.respond(id, reply);
+        }
+        count
+    }
+
+    /// Hands everything completed since the last call to the kernel. If `true`, kick the device once:
+    /// there are completions, or room that commands may wait for.
+    #[must_use = "without a kick the kernel may not look at the completions for long"]
+    pub fn publish(&mut self) -> bool {
+        let tail = self.tail();
+        if tail == self.published || self.reset_fault().is_some() {
+            return false;
+        }
+        self.map.store_tail(tail);
+        self.published = tail;
+        true
+    }
+
+    /// Commands read and not yet answered.
+    #[must_use]
+    pub fn outstanding(&self) -> u32 {
+        self.outstanding.count()
+    }
+
+    /// Why [`Ring::next`] gives out no more entries, if so.
+    #[must_use]
+    pub fn fault(&self) -> Option<RingError> {
+        self.fault
+    }
+
+    /// Whether [`Ring::next`] gives out no more entries.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.fault.is_some()
+    }
+
+    /// What this kernel's ring can do.
+    #[must_use]
+    pub fn features(&self) -> Features {
+        self.map.features()
+    }
+
+    fn read(&mut self) -> Result<Option<Entry>, RingError> {
+        while self.cursor != self.head || self.refresh()? {
+            if let Some(entry) = self.parse()? {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Looks at the kernel's head; whether there is anything new.
+    fn refresh(&mut self) -> Result<bool, RingError> {
+        if let Some(fault) = self.reset_fault() {
+            return Err(fault);
+        }
+        let (head, cursor, size) = (self.map.head(), self.cursor, self.map.ring_size());
+        let from_tail = |at| cursor::distance(self.published, at, size);
+        if !cursor::is_valid(head, size) || from_tail(head) < from_tail(cursor) {
+            return Err(RingError::Head { head, cursor, size });
+        }
+        self.head = head;
+        Ok(head != cursor)
+    }
+
+    /// `reset_ring` zeroes the tail behind our back; storing ours over it would send the kernel through stale entries.
+    fn reset_fault(&mut self) -> Option<RingError> {
+        let found = self.map.tail();
+        if found != self.published {
+            self.fault = Some(RingError::Reset { found, ours: self.published });
+        }
+        self.fault.filter(|fault| matches!(fault, RingError::Reset { .. }))
+    }
+
+    /// Reads the entry at the cursor; `None` if it was one to step over.
+    fn parse(&mut self) -> Result<Option<Entry>, RingError> {
+        let at = self.cursor;
+        let size = self.map.ring_size();
+        let header = self.map.header(at).ok_or(RingError::Head { head: self.head, cursor: at, size })?;
+        let len = header.len();
+        if len == 0 || len > size - at || len > cursor::distance(at, self.head, size) {
+            return Err(RingError::EntryLength { at, len });
+        }
+        let entry = match header.kind() {
+            Kind::Command => Some(Entry::Command(self.command(at, header)?)),
+            Kind::TaskManagement => Some(self.task_management(at, header)?),
+            Kind::Pad => None,
+            Kind::Unknown => {
+                self.map.mark_unknown(header);
+                None
+            }
+        };
+        self.cursor = cursor::step(at, len, size);
+        Ok(entry)
+    }
+
+    fn command(&mut self, at: u32, header: Header) -> Result<Command, RingError> {
+        let slot = self.map.command(header).ok_or(RingError::EntryLength { at, len: header.len() })?;
+        let request = self.map.request(slot);
+        let cdb = self.cdb(slot, request.cdb_off)?;
+        let data = self.buffer(slot, 0, request.iov_cnt)?;
+        let bidi = match request.bidi_cnt {
+            0 => None,
+            count => Some(Box::new(self.buffer(slot, request.iov_cnt, count)?)),
+        };
+        let id = header.cmd_id;
+        let ticket = self.outstanding.issue(id).ok_or(RingError::DuplicateId { at, id })?;
+        self.slots.push_back(slot);
+        Ok(Command { ticket, cdb, data, bidi })
+    }
+
+    fn cdb(&self, slot: CommandSlot, cdb_off: u64) -> Result<CdbBytes, RingError> {
+        let fault = RingError::Cdb { at: slot.at(), cdb_off };
+        let at = self.map.cdb_at(slot, cdb_off).ok_or(fault)?;
+        let first = self.map.word(slot, at).ok_or(fault)?;
+        let len = abi::cdb_len(first.to_ne_bytes());
+        if len > MAX_CDB || len > slot.room_from(at) {
+            return Err(fault);
+        }
+        Ok(CdbBytes::from_words(len, first, |n| self.map.word(slot, at + 8 * n).unwrap_or(0)))
+    }
+
+    /// The buffer of iovecs `[from, from + count)` of a request.
+    fn buffer(&mut self, slot: CommandSlot, from: u32, count: u32) -> Result<DataBuf, RingError> {
+        let at = slot.at();
+        let mut room = self.map.data_size();
+        self.segments.clear();
+        for n in from as usize..from as usize + count as usize {
+            let (base, len) = self.map.iovec(slot, n).ok_or(RingError::Count { at })?;
+            let fault = RingError::Iovec { at, base, len };
+            self.segments.push(self.map.segment(base, len).ok_or(fault)?);
+            room = room.checked_sub(len).ok_or(fault)?;
+        }
+        Ok(self.map.buffer(&self.segments))
+    }
+
+    fn task_management(&self, at: u32, header: Header) -> Result<Entry, RingError> {
+        let (kind, cmd_ids) = self.map.task_management(header).ok_or(RingError::Count { at })?;
+        Ok(Entry::TaskManagement { kind: kind.into(), cmd_ids: cmd_ids.collect() })
+    }
+
+    fn respond(&mut self, id: u16, reply: &Reply<'_>) {
+        if self.reset_fault().is_some() {
+            return;
+        }
+        if let Some(slot) = self.slots.pop_front() {
+            self.map.respond(slot, id, reply);
+        }
+    }
+
+    /// The oldest slot still to be filled; with none, all that has been read.
+    fn tail(&self) -> u32 {
+        self.slots.front().map_or(self.cursor, |slot| slot.at())
+    }
+}
