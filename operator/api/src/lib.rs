@@ -1,1 +1,36 @@
-//! Stub.
+//! The kinds of `lunette.io/v1alpha1`: what users and admins write, and what operator and agent report.
+//!
+//! Types, names and pure derivations only: nothing here talks to a cluster or to a kernel. The CRDs in
+//! `manifests/crds` are generated from these types, rules included.
+
+#![forbid(unsafe_code)]
+
+pub mod conditions;
+pub mod identity;
+mod lun;
+mod node;
+mod pool;
+pub mod quantity;
+
+pub use conditions::Condition;
+pub use lun::{Initiator, Lun, LunSpec, LunStatus, ReclaimPolicy, SecretReference, Session, Target, WriteCache};
+pub use node::{LunNode, LunNodeSpec, LunNodeStatus, NodePool};
+pub use pool::{DirectoryPool, IoMode, LunPool, LunPoolSpec, LunPoolStatus};
+pub use quantity::Size;
+
+/// The API group of every kind here.
+pub const GROUP: &str = "lunette.io";
+/// The version of every kind here.
+pub const VERSION: &str = "v1alpha1";
+/// The category that lists them all: `kubectl get lunette`.
+pub const CATEGORY: &str = "lunette";
+/// Set by the operator on Luns: their export and data are gone before the object is.
+pub const LUN_FINALIZER: &str = "lunette.io/unexport";
+/// Set by the operator on LunPools: a pool in use cannot go.
+pub const POOL_FINALIZER: &str = "lunette.io/in-use";
+/// On a Lun being deleted: gives up waiting for its node. What the node holds stays there.
+pub const FORCE_DELETE_ANNOTATION: &str = "lunette.io/force-delete";
+/// Field manager of the operator's status writes.
+pub const OPERATOR_MANAGER: &str = "lunette-operator";
+/// Field manager of an agent's status writes.
+pub const AGENT_MANAGER: &str = "lunette-node";
