@@ -1,0 +1,1 @@
+//! Planning and applying, against the fake kernel.

@@ -1,0 +1,1 @@
+//! Reading, against the fake kernel.
