@@ -1,0 +1,25 @@
+//! The ground that Lunette's demo and tests stand on: real kernels in VMs, a real Kubernetes control plane, a network
+//! of their own, all of it set up from nothing on a plain Debian 12 machine and cleared away whatever happens.
+//!
+//! Start at [`setup::Ground::prepare`], make a [`Bed`], boot [`vm::Vm`]s in it. The crate knows nothing of Lunette
+//! itself: the demo's story and the tests are built on top of it. Errors are `anyhow`'s, because nobody acts on
+//! them: they are printed, with what led to them.
+
+#![forbid(unsafe_code)]
+
+pub mod bed;
+pub mod exec;
+pub mod host;
+pub mod layout;
+pub mod progress;
+pub mod setup;
+pub mod vm;
+
+pub use anyhow::Error;
+pub use bed::{Bed, Daemon, Net};
+pub use exec::{GuestCommand, Output, Process};
+pub use setup::{Ground, Kernel};
+pub use vm::{DiskCache, DiskSpec, Vm, VmSpec};
+
+/// What everything in the bed returns.
+pub type Result<T, E = anyhow::Error> = std::result::Result<T, E>;

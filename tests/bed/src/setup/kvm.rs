@@ -1,0 +1,100 @@
+//! Whether KVM works here, found out by a bounded trial.
+//!
+//! A device node proves nothing: on some machines a stock kernel hangs under it. So a guest that does nothing but
+//! say a word is started under KVM, and KVM is used only if the word comes within a few seconds. The answer holds
+//! until the machine boots again, and is kept in the cache under its boot id.
+
+use super::kernels::{self, Kernel};
+use crate::Result;
+use crate::layout::Layout;
+use crate::progress::stage;
+use crate::vm::initramfs;
+use anyhow::Context;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How QEMU runs the guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accelerator {
+    /// On the processor itself.
+    Kvm,
+    /// Translated, one thread for each virtual processor.
+    Tcg,
+}
+
+impl Accelerator {
+    /// The value of QEMU's `-accel`.
+    #[must_use]
+    pub fn qemu(self) -> &'static str {
+        match self {
+            Accelerator::Kvm => "kvm",
+            Accelerator::Tcg => "tcg,thread=multi",
+        }
+    }
+
+    /// The value of QEMU's `-cpu`. Five-level page tables cost emulation time and serve nothing here.
+    #[must_use]
+    pub fn processor(self) -> &'static str {
+        match self {
+            Accelerator::Kvm => "host",
+            Accelerator::Tcg => "max,la57=off",
+        }
+    }
+}
+
+/// How long a guest that works under KVM may take to say so; it takes about one second.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// The remembered answer of this boot, or that of a trial now.
+pub fn ensure(layout: &Layout) -> Result<Accelerator> {
+    if !Path::new("/dev/kvm").exists() {
+        return Ok(Accelerator::Tcg);
+    }
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").context("reading the boot id")?;
+    let remembered = layout.cache().join("kvm-trial");
+    let works = format!("works {}", boot.trim());
+    match std::fs::read_to_string(&remembered) {
+        Ok(answer) if answer.trim() == works => return Ok(Accelerator::Kvm),
+        Ok(answer) if answer.trim().ends_with(boot.trim()) => return Ok(Accelerator::Tcg),
+        _ => {}
+    }
+    let found = stage("trying whether KVM works", || trial(layout))?;
+    let answer = if found { works } else { format!("fails {}", boot.trim()) };
+    std::fs::write(&remembered, answer).context("remembering the trial of KVM")?;
+    Ok(if found { Accelerator::Kvm } else { Accelerator::Tcg })
+}
+
+fn trial(layout: &Layout) -> Result<bool> {
+    let kernel = kernels::files(layout, Kernel::V6_1)?;
+    let console = layout.cache().join("kvm-trial.console");
+    let mut guest = Command::new("qemu-system-x86_64")
+        .args(["-accel", Accelerator::Kvm.qemu(), "-cpu", Accelerator::Kvm.processor(), "-m", "256"])
+        .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
+        .arg("-kernel")
+        .arg(kernel.image())
+        .arg("-initrd")
+        .arg(initramfs::ensure(&kernel)?)
+        .args(["-append", "console=ttyS0 quiet panic=-1 bed.trial=1"])
+        .arg("-serial")
+        .arg(format!("file:{}", console.display()))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("starting qemu for the trial of KVM")?;
+    let started = Instant::now();
+    let mut said_it = false;
+    while !said_it && started.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(50));
+        let ended = guest.try_wait().context("waiting for the trial of KVM")?.is_some();
+        said_it = std::fs::read_to_string(&console).is_ok_and(|text| text.contains(initramfs::TRIAL_WORD));
+        if ended {
+            break;
+        }
+    }
+    // It may have ended by itself; either way it is gone after this.
+    let _ = guest.kill();
+    guest.wait().context("waiting for the trial of KVM")?;
+    Ok(said_it)
+}

@@ -1,0 +1,92 @@
+//! Set-up: from a fresh Debian 12 machine to a ground that beds can stand on.
+//!
+//! Four steps, each of which looks first and does only what is missing: Debian packages, two kernels (unpacked, not
+//! installed), the control plane's programs (built from pinned Go modules) and a trial of KVM. Running it again
+//! costs milliseconds and needs no network. Two set-ups at once wait for each other. The host is changed by the
+//! packages alone, and no service is started by them.
+
+mod apt;
+mod kernels;
+mod kvm;
+mod packages;
+mod programs;
+
+use crate::Result;
+use crate::layout::Layout;
+use crate::progress::stage;
+use anyhow::{Context, bail};
+use nix::fcntl::{Flock, FlockArg};
+use std::fs::File;
+use std::path::PathBuf;
+
+pub use kernels::{Kernel, KernelFiles};
+pub use kvm::Accelerator;
+
+/// What set-up made: all that a bed needs.
+#[derive(Debug, Clone)]
+pub struct Ground {
+    layout: Layout,
+    accelerator: Accelerator,
+}
+
+impl Ground {
+    /// Makes whatever is missing.
+    ///
+    /// # Errors
+    /// When not root, or a step fails; the message says which and what it printed.
+    pub fn prepare(layout: &Layout) -> Result<Ground> {
+        if !nix::unistd::geteuid().is_root() {
+            bail!("set-up installs packages and makes network namespaces: run it as root");
+        }
+        let _alone = lock(layout)?;
+        std::thread::scope(|scope| {
+            // The Go builds are long and need none of the packages.
+            let programs = scope.spawn(|| programs::ensure(layout));
+            let rest = packages::ensure(layout).and_then(|()| kernels::ensure(layout));
+            programs.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).and(rest)
+        })?;
+        let accelerator = kvm::ensure(layout)?;
+        Ok(Ground { layout: layout.clone(), accelerator })
+    }
+
+    /// The directories of this checkout.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// How VMs run here.
+    #[must_use]
+    pub fn accelerator(&self) -> Accelerator {
+        self.accelerator
+    }
+
+    /// The files of a kernel.
+    ///
+    /// # Errors
+    /// When set-up's folder for it was damaged or removed meanwhile.
+    pub fn kernel(&self, kernel: Kernel) -> Result<KernelFiles> {
+        kernels::files(&self.layout, kernel)
+    }
+
+    /// The path of a built program: `kube-apiserver`, `kubectl` or `etcd`.
+    ///
+    /// # Errors
+    /// When there is no such program in `tests/tools`, or it was removed meanwhile.
+    pub fn program(&self, name: &str) -> Result<PathBuf> {
+        programs::path(&self.layout, name)
+    }
+}
+
+/// Held while set-up runs; the kernel drops it with the process, however that ends.
+fn lock(layout: &Layout) -> Result<Flock<File>> {
+    let path = layout.cache().join("setup.lock");
+    let file = File::create(&path).with_context(|| format!("opening {}", path.display()))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(lock),
+        Err((file, nix::errno::Errno::EWOULDBLOCK)) => stage("waiting for another set-up to finish", || {
+            Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
+        }),
+        Err((_, errno)) => Err(errno).with_context(|| format!("locking {}", path.display())),
+    }
+}

@@ -1,0 +1,89 @@
+//! Disks of a VM: files on the host that outlive a power cut of the guest, seen there as virtio block devices.
+//!
+//! A power cut here ends QEMU, not the host: what the guest's kernel has handed to the disk stays, what it still
+//! held in its own memory is lost. So a missing flush in the guest shows, a lying disk below it is not modelled.
+
+use crate::{Result, host};
+use anyhow::Context;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// How QEMU caches a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DiskCache {
+    /// The guest sees a disk with a write cache, and must flush.
+    #[default]
+    WriteBack,
+    /// The guest sees a disk without one: a write is durable when it is done.
+    WriteThrough,
+    /// As `WriteBack`, and flushes are dropped: fast, for disks that no test cuts the power of.
+    Unsafe,
+}
+
+/// One disk of a VM.
+#[derive(Debug, Clone)]
+pub struct DiskSpec {
+    name: String,
+    bytes: u64,
+    cache: DiskCache,
+    base: Option<PathBuf>,
+}
+
+impl DiskSpec {
+    /// An empty disk of `bytes` bytes, named `name` (also its serial number). It takes room as it is written.
+    #[must_use]
+    pub fn empty(name: &str, bytes: u64) -> DiskSpec {
+        DiskSpec { name: name.to_owned(), bytes, cache: DiskCache::default(), base: None }
+    }
+
+    /// A copy-on-write disk over the raw image `base`, which is not written.
+    #[must_use]
+    pub fn over(name: &str, base: &Path) -> DiskSpec {
+        DiskSpec { name: name.to_owned(), bytes: 0, cache: DiskCache::default(), base: Some(base.to_path_buf()) }
+    }
+
+    /// How QEMU caches it.
+    #[must_use]
+    pub fn cache(mut self, cache: DiskCache) -> DiskSpec {
+        self.cache = cache;
+        self
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Makes the file.
+    pub(super) fn create(&self, folder: &Path) -> Result<()> {
+        let path = self.path(folder);
+        if let Some(base) = &self.base {
+            let mut create = Command::new("qemu-img");
+            create.args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]).arg(base).arg(&path);
+            return host::run(&mut create).map(drop);
+        }
+        let file = File::create(&path).with_context(|| format!("making the disk {}", path.display()))?;
+        file.set_len(self.bytes).with_context(|| format!("sizing the disk {}", path.display()))
+    }
+
+    /// What QEMU is told.
+    pub(super) fn qemu_arguments(&self, folder: &Path) -> [String; 4] {
+        let format = if self.base.is_some() { "qcow2" } else { "raw" };
+        let cache = match self.cache {
+            DiskCache::WriteBack => "writeback",
+            DiskCache::WriteThrough => "writethrough",
+            DiskCache::Unsafe => "unsafe",
+        };
+        let (name, path) = (&self.name, self.path(folder));
+        [
+            "-drive".to_owned(),
+            format!("if=none,id={name},file={},format={format},cache={cache},discard=unmap", path.display()),
+            "-device".to_owned(),
+            format!("virtio-blk-pci,drive={name},serial={name}"),
+        ]
+    }
+
+    fn path(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}.disk", self.name))
+    }
+}
