@@ -12,6 +12,31 @@ pub const EXPORTED: &str = "Exported";
 pub const READY: &str = "Ready";
 /// The storage answers; written by the agent, only when it does not or did not.
 pub const BACKEND_REACHABLE: &str = "BackendReachable";
+/// Nothing on a node holds the object any more; written by the operator while the object is being deleted.
+pub const RELEASED: &str = "Released";
+/// The agent of the node gives signs of life; written by the operator, only when it does not.
+pub const NODE_REACHABLE: &str = "NodeReachable";
+
+/// The condition types of a Lun that the operator writes; every other is the agent's.
+pub const OPERATOR_TYPES: [&str; 3] = [PLACED, RELEASED, NODE_REACHABLE];
+
+/// The words of `status.state`.
+pub mod states {
+    /// No node serves it yet.
+    pub const PENDING: &str = "Pending";
+    /// A node was chosen, and has not begun.
+    pub const PLACED: &str = "Placed";
+    /// The node is building the target.
+    pub const EXPORTING: &str = "Exporting";
+    /// I/O is served.
+    pub const READY: &str = "Ready";
+    /// A node has it, and something is wrong: the conditions say what.
+    pub const DEGRADED: &str = "Degraded";
+    /// It is being deleted.
+    pub const DELETING: &str = "Deleting";
+    /// All of them, in the order of a Lun's life.
+    pub const ALL: [&str; 6] = [PENDING, PLACED, EXPORTING, READY, DEGRADED, DELETING];
+}
 
 /// Reasons of conditions: CamelCase words that programs may compare.
 pub mod reasons {
@@ -37,6 +62,8 @@ pub mod reasons {
     pub const CONFIGFS_FAILED: &str = "ConfigfsFailed";
     /// A step of the kernel's target configuration has not come back.
     pub const CONFIGFS_STUCK: &str = "ConfigfsStuck";
+    /// The target is being built.
+    pub const EXPORTING: &str = "Exporting";
     /// The target stands.
     pub const EXPORTED: &str = "Exported";
     /// The target is gone, and the data too where the policy says so.
@@ -53,8 +80,14 @@ pub mod reasons {
     pub const NODE_READY: &str = "NodeReady";
     /// Waiting for the agent of the node to remove the export.
     pub const WAITING_FOR_NODE: &str = "WaitingForNode";
+    /// The agent of the node has stopped giving signs of life.
+    pub const NODE_LOST: &str = "NodeLost";
     /// The object is used by others.
     pub const IN_USE: &str = "InUse";
+    /// Nodes can serve the pool.
+    pub const POOL_READY: &str = "PoolReady";
+    /// Nothing holds the object any more.
+    pub const RELEASED: &str = "Released";
 }
 
 /// Sets the condition of that type, keeping its transition time where the status stays the same.
@@ -86,8 +119,84 @@ pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Conditio
     conditions.iter().find(|c| c.type_ == type_)
 }
 
+/// One word for people: the state of a Lun with these conditions.
+#[must_use]
+pub fn state_of(conditions: &[Condition], deleting: bool) -> &'static str {
+    let is_false = |type_| find(conditions, type_).is_some_and(|c| c.status == "False");
+    if deleting {
+        return states::DELETING;
+    }
+    if !is_true(conditions, PLACED) {
+        return states::PENDING;
+    }
+    if is_false(NODE_REACHABLE) || is_false(BACKEND_REACHABLE) {
+        return states::DEGRADED;
+    }
+    match find(conditions, EXPORTED) {
+        None => states::PLACED,
+        Some(exported) if exported.status == "True" => serving(conditions),
+        Some(exported) => match exported.reason.as_str() {
+            reasons::EXPORTING | reasons::UNEXPORTING | reasons::UNEXPORTED => states::EXPORTING,
+            _ => states::DEGRADED,
+        },
+    }
+}
+
+fn serving(conditions: &[Condition]) -> &'static str {
+    match find(conditions, READY) {
+        None => states::EXPORTING,
+        Some(ready) if ready.status == "True" => states::READY,
+        Some(_) => states::DEGRADED,
+    }
+}
+
 /// Whether the condition of that type is there and true.
 #[must_use]
 pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
     find(conditions, type_).is_some_and(|c| c.status == "True")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conditions(list: &[(&str, bool, &str)]) -> Vec<Condition> {
+        let mut all = Vec::new();
+        for (type_, status, reason) in list {
+            set(&mut all, type_, *status, reason, "", Some(1));
+        }
+        all
+    }
+
+    #[test]
+    fn a_state_follows_from_the_conditions() {
+        let placed = (PLACED, true, reasons::PLACED);
+        let exported = (EXPORTED, true, reasons::EXPORTED);
+        let ready = (READY, true, reasons::SERVING);
+        for (list, want) in [
+            (vec![], states::PENDING),
+            (vec![(PLACED, false, reasons::NO_NODE)], states::PENDING),
+            (vec![placed], states::PLACED),
+            (vec![placed, (EXPORTED, false, reasons::EXPORTING)], states::EXPORTING),
+            (vec![placed, (EXPORTED, false, reasons::CONFLICT)], states::DEGRADED),
+            (vec![placed, exported], states::EXPORTING),
+            (vec![placed, exported, ready], states::READY),
+            (vec![placed, exported, (READY, false, reasons::RESTARTING)], states::DEGRADED),
+            (vec![placed, exported, ready, (NODE_REACHABLE, false, reasons::NODE_LOST)], states::DEGRADED),
+            (vec![placed, exported, ready, (BACKEND_REACHABLE, false, "Gone")], states::DEGRADED),
+        ] {
+            assert_eq!(state_of(&conditions(&list), false), want, "{list:?}");
+            assert_eq!(state_of(&conditions(&list), true), states::DELETING);
+        }
+    }
+
+    #[test]
+    fn a_condition_that_stays_keeps_its_time() {
+        let mut list = conditions(&[(READY, true, "A")]);
+        list[0].last_transition_time = Time(Timestamp::UNIX_EPOCH);
+        set(&mut list, READY, true, "B", "", Some(2));
+        assert_eq!(list[0].last_transition_time.0, Timestamp::UNIX_EPOCH);
+        set(&mut list, READY, false, "B", "", Some(2));
+        assert_ne!(list[0].last_transition_time.0, Timestamp::UNIX_EPOCH);
+    }
 }

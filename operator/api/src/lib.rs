@@ -6,13 +6,16 @@
 #![forbid(unsafe_code)]
 
 pub mod conditions;
+mod crd;
 pub mod identity;
 mod lun;
 mod node;
 mod pool;
 pub mod quantity;
+pub mod rules;
 
 pub use conditions::Condition;
+pub use crd::crds;
 pub use lun::{Initiator, Lun, LunSpec, LunStatus, ReclaimPolicy, SecretReference, Session, Target, WriteCache};
 pub use node::{LunNode, LunNodeSpec, LunNodeStatus, NodePool};
 pub use pool::{DirectoryPool, IoMode, LunPool, LunPoolSpec, LunPoolStatus};
@@ -30,6 +33,9 @@ pub const LUN_FINALIZER: &str = "lunette.io/unexport";
 pub const POOL_FINALIZER: &str = "lunette.io/in-use";
 /// On a Lun being deleted: gives up waiting for its node. What the node holds stays there.
 pub const FORCE_DELETE_ANNOTATION: &str = "lunette.io/force-delete";
+/// Begins the name of each agent's heartbeat: a Lease in the operator's namespace, named
+/// `lunette-node-` and the node's name, renewed by the agent alone.
+pub const NODE_LEASE_PREFIX: &str = "lunette-node-";
 /// Field manager of the operator's status writes.
 pub const OPERATOR_MANAGER: &str = "lunette-operator";
 /// Field manager of an agent's status writes.

@@ -4,26 +4,49 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::rules;
 use crate::{Condition, Size};
 
-/// What a user asks for. No path, Ceph pool or bucket can be named here: only a pool.
+/// A SCSI logical unit that Lunette serves over iSCSI. Its spec names a pool, never a path, a Ceph pool
+/// or a bucket: where bytes live is for admins to say, in a LunPool.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Serialize, Deserialize, PartialEq)]
-#[kube(group = "lunette.io", version = "v1alpha1", kind = "Lun", namespaced, status = "LunStatus")]
-#[kube(category = "lunette")]
+#[kube(group = "lunette.io", version = "v1alpha1", kind = "Lun", namespaced, status = "LunStatus", cel)]
+#[kube(doc = "A SCSI logical unit that Lunette serves over iSCSI.", derive = "PartialEq")]
+#[kube(shortname = "lu", category = "lunette", selectable = ".status.node", selectable = ".spec.pool")]
+#[kube(printcolumn(name = "Pool", type_ = "string", json_path = ".spec.pool"))]
+#[kube(printcolumn(name = "Size", type_ = "string", json_path = ".spec.size"))]
+#[kube(printcolumn(name = "Node", type_ = "string", json_path = ".status.node"))]
+#[kube(printcolumn(name = "State", type_ = "string", json_path = ".status.state"))]
+#[kube(printcolumn(name = "Sessions", type_ = "integer", json_path = ".status.sessionCount"))]
+#[kube(printcolumn(name = "IQN", type_ = "string", json_path = ".status.target.iqn", priority = 1))]
+#[kube(printcolumn(name = "WWID", type_ = "string", json_path = ".status.wwid", priority = 1))]
+#[kube(printcolumn(name = "Allocated", type_ = "integer", json_path = ".status.allocated", priority = 1))]
+#[kube(printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"))]
+#[kube(validation = rules::PIN_MATCHES_NODE, validation = rules::STATUS_STAYS)]
+#[x_kube(validation = rules::SIZE_IN_BLOCKS, validation = rules::PIN_STAYS)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LunSpec {
-    /// Name of the `LunPool` that holds the data.
+    /// Name of the `LunPool` that holds the data. It cannot change.
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = rules::POOL_NAME, validation = rules::POOL_STAYS)]
     pub pool: String,
     /// Size in bytes, as a quantity (`10Gi`). It can grow, never shrink.
+    #[x_kube(validation = rules::SIZE_SYNTAX, validation = rules::SIZE_POSITIVE)]
+    #[x_kube(validation = rules::SIZE_BOUNDED, validation = rules::SIZE_GROWS)]
     pub size: Size,
-    /// Bytes of a logical block: 512 or 4096.
+    /// Bytes of a logical block: 512 or 4096. It cannot change.
     #[serde(default = "default_block_size")]
+    #[x_kube(validation = rules::BLOCK_SIZE, validation = rules::BLOCK_SIZE_STAYS)]
     pub block_size: u32,
-    /// Pins the Lun to a node.
+    /// Pins the Lun to a node: no other may serve it. Once set it cannot change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = rules::NODE_NAME)]
     pub node_name: Option<String>,
     /// Who may log in. Empty: nobody.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Atomic, validation = rules::INITIATORS_DIFFER)]
     pub initiators: Vec<Initiator>,
     /// Whether a write may be acknowledged before it is durable; initiators flush then.
     #[serde(default)]
@@ -41,7 +64,10 @@ fn default_block_size() -> u32 {
 #[derive(KubeSchema, Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Initiator {
-    /// The initiator's iSCSI qualified name.
+    /// The initiator's iSCSI name in lower case, as the client's `/etc/iscsi/initiatorname.iscsi` says it:
+    /// `iqn.2026-01.io.example:client`, or an `eui.` or `naa.` name.
+    #[schemars(length(max = 223))]
+    #[x_kube(validation = rules::INITIATOR_NAME)]
     pub iqn: String,
     /// A Secret of the Lun's namespace with the CHAP credentials: keys `username` and `password`, and
     /// for mutual CHAP `mutualUsername` and `mutualPassword`.
@@ -57,6 +83,8 @@ pub struct Initiator {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SecretReference {
     /// Its name.
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = rules::SECRET_NAME)]
     pub name: String,
 }
 
@@ -80,9 +108,10 @@ pub enum ReclaimPolicy {
     Delete,
 }
 
-/// What became of a Lun. The operator writes `node`, `epoch`, `target.iqn`, `target.lun`, `wwid` and
-/// `Placed`; the agent of the node the rest.
+/// What became of a Lun. The operator writes `node`, `epoch`, `target.iqn`, `target.lun`, `wwid`, `state`
+/// and the conditions that `conditions::OPERATOR_TYPES` lists; the agent of the node writes the rest.
 #[derive(KubeSchema, Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
+#[x_kube(validation = rules::NODE_MOVES_WITH_EPOCH, validation = rules::EPOCH_GROWS)]
 #[serde(rename_all = "camelCase")]
 pub struct LunStatus {
     /// The node that serves it.
@@ -103,7 +132,8 @@ pub struct LunStatus {
     /// Bytes that it occupies in its pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allocated: Option<u64>,
-    /// One word for people: Pending, Placed, Exporting, Ready, Degraded, Deleting.
+    /// One word for people, derived from the conditions by `conditions::state_of`: Pending, Placed,
+    /// Exporting, Ready, Degraded, Deleting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// How many initiators are logged in.
@@ -111,9 +141,11 @@ pub struct LunStatus {
     pub session_count: Option<u32>,
     /// Who is logged in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Atomic)]
     pub sessions: Vec<Session>,
     /// `Placed`, `Exported`, `Ready`, and trouble.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
 }
 

@@ -7,10 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::Condition;
 
-/// Nothing is asked of a node: everything is in its status.
+/// A node that can serve Luns. Written by its agent. Nothing is asked of a node: everything is in its status.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
-#[kube(group = "lunette.io", version = "v1alpha1", kind = "LunNode", status = "LunNodeStatus", shortname = "lnode")]
-#[kube(category = "lunette")]
+#[kube(group = "lunette.io", version = "v1alpha1", kind = "LunNode", status = "LunNodeStatus")]
+#[kube(doc = "A node that can serve Luns, as its agent describes it.", derive = "PartialEq")]
+#[kube(shortname = "lnode", category = "lunette")]
+#[kube(printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#))]
+#[kube(printcolumn(name = "Kernel", type_ = "string", json_path = ".status.kernel"))]
+#[kube(printcolumn(name = "Portals", type_ = "string", json_path = ".status.portals[*]"))]
+#[kube(printcolumn(name = "Initiator", type_ = "string", json_path = ".status.initiatorName", priority = 1))]
+#[kube(printcolumn(name = "Version", type_ = "string", json_path = ".status.agentVersion"))]
+#[kube(printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LunNodeSpec {}
 
@@ -38,6 +45,7 @@ pub struct LunNodeStatus {
     pub pools: BTreeMap<String, NodePool>,
     /// `Ready`, and what is missing.
     #[serde(default)]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
 }
 

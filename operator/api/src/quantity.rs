@@ -22,7 +22,9 @@ pub enum Size {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum SizeError {
     /// Not a quantity at all.
-    #[error("size {0:?} is not a quantity: write bytes, or a number with Ki, Mi, Gi, Ti, Pi, k, M, G, T or P (10Gi)")]
+    #[error(
+        "size {0:?} is not a quantity: write bytes, or a number with Ki, Mi, Gi, Ti, Pi, Ei, k, M, G, T, P or E (10Gi)"
+    )]
     Syntax(String),
     /// Zero or less.
     #[error("size {0} is not positive: a Lun needs at least one block")]
@@ -31,22 +33,24 @@ pub enum SizeError {
     #[error("size {0} is not a whole number of bytes")]
     Fraction(String),
     /// More than 2⁶³-1 bytes.
-    #[error("size {0} is larger than 8Ei")]
+    #[error("size {0} is not below 8Ei")]
     TooLarge(String),
 }
 
 /// Suffixes and what they multiply by.
-const SUFFIXES: [(&str, u64); 11] = [
+const SUFFIXES: [(&str, u64); 13] = [
     ("Ki", 1 << 10),
     ("Mi", 1 << 20),
     ("Gi", 1 << 30),
     ("Ti", 1 << 40),
     ("Pi", 1 << 50),
+    ("Ei", 1 << 60),
     ("k", 1_000),
     ("M", 1_000_000),
     ("G", 1_000_000_000),
     ("T", 1_000_000_000_000),
     ("P", 1_000_000_000_000_000),
+    ("E", 1_000_000_000_000_000_000),
     ("", 1),
 ];
 
@@ -130,6 +134,7 @@ mod tests {
             ("1.5Gi", 3 << 29),
             ("2G", 2_000_000_000),
             ("0.5Ki", 512),
+            ("1Ei", 1 << 60),
         ] {
             assert_eq!(bytes(text), Ok(want), "{text}");
         }
@@ -145,6 +150,7 @@ mod tests {
         }
         assert_eq!(bytes("0.3"), Err(SizeError::Fraction("0.3".to_owned())));
         assert_eq!(bytes("9000000P"), Err(SizeError::TooLarge("9000000P".to_owned())));
+        assert_eq!(bytes("8Ei"), Err(SizeError::TooLarge("8Ei".to_owned())));
         assert_eq!(Size::Bytes(-5).bytes(), Err(SizeError::NotPositive("-5".to_owned())));
     }
 }

@@ -1,0 +1,130 @@
+//! The CEL rules that the API server holds every object to, each with the message that its author reads.
+//!
+//! A rule is a pair (expression, message); the types of this crate attach them to their fields. They
+//! refuse what could never be served or would break a promise; whether a pool or a node exists is the
+//! operator's to say, in a condition. A rule with `oldSelf` runs on updates only.
+
+type Rule = (&'static str, &'static str);
+
+/// A name that Kubernetes gives to pools.
+pub const POOL_NAME: Rule = (
+    "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+    "pool must be the name of a LunPool: lower-case letters, digits, '-' and '.' (see: kubectl get lunpools)",
+);
+/// Data does not travel between pools.
+pub const POOL_STAYS: Rule =
+    ("self == oldSelf", "pool cannot change: data does not move between pools; create another Lun and copy");
+
+/// What [`crate::Size`] reads.
+pub const SIZE_SYNTAX: Rule = (
+    "string(self).matches('^[+-]?([0-9]{1,18}([.][0-9]{0,18})?|[.][0-9]{1,18})(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?$') && \
+     isQuantity(string(self))",
+    "size must be bytes, or a number with Ki, Mi, Gi, Ti, Pi, Ei, k, M, G, T, P or E: write 10Gi for 10 gibibytes",
+);
+/// No empty LUN.
+pub const SIZE_POSITIVE: Rule = (
+    "!isQuantity(string(self)) || quantity(string(self)).isGreaterThan(quantity('0'))",
+    "size must be greater than 0: a Lun needs at least one block",
+);
+/// The API's integers, and every file system, end there.
+pub const SIZE_BOUNDED: Rule = (
+    "!isQuantity(string(self)) || !quantity(string(self)).isGreaterThan(quantity('0')) || \
+     quantity(string(self)).isInteger()",
+    "size must be a whole number of bytes below 8Ei",
+);
+/// Shrinking would cut off data.
+pub const SIZE_GROWS: Rule = (
+    "!isQuantity(string(self)) || !isQuantity(string(oldSelf)) || \
+     quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0",
+    "size can only grow: shrinking would cut off data; create a smaller Lun and copy",
+);
+/// A device has no part of a block.
+pub const SIZE_IN_BLOCKS: Rule = (
+    "!isQuantity(string(self.size)) || !quantity(string(self.size)).isInteger() || \
+     !(self.blockSize in [512, 4096]) || quantity(string(self.size)).asInteger() % self.blockSize == 0",
+    "size must be a multiple of blockSize (512 bytes where it is not set): round it up",
+);
+/// What initiators accept.
+pub const BLOCK_SIZE: Rule = ("self in [512, 4096]", "blockSize must be 512 or 4096");
+/// File systems and partition tables are written in it.
+pub const BLOCK_SIZE_STAYS: Rule = (
+    "self == oldSelf",
+    "blockSize cannot change: what is on the device is laid out in it; create another Lun and copy",
+);
+
+/// A name that Kubernetes gives to nodes.
+pub const NODE_NAME: Rule = (
+    "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+    "nodeName must be the name of a node: lower-case letters, digits, '-' and '.' (see: kubectl get lunnodes)",
+);
+/// A Lun does not move by itself.
+pub const PIN_STAYS: Rule = (
+    "!has(oldSelf.nodeName) || (has(self.nodeName) && self.nodeName == oldSelf.nodeName)",
+    "nodeName cannot change or be removed once it is set: the data are on that node",
+);
+/// Nor does a pin move it.
+pub const PIN_MATCHES_NODE: Rule = (
+    "has(oldSelf.spec.nodeName) || !has(self.spec.nodeName) || !has(oldSelf.status) || \
+     !has(oldSelf.status.node) || oldSelf.status.node == self.spec.nodeName",
+    "nodeName cannot name another node than the one that serves the Lun already (status.node)",
+);
+
+/// Two entries for one initiator could contradict each other.
+pub const INITIATORS_DIFFER: Rule = (
+    "self.all(a, self.exists_one(b, b.iqn == a.iqn))",
+    "each initiator may be listed once: remove the entry with the same iqn",
+);
+/// RFC 7143 §4.2.7, normalised as RFC 3722 says: lower case, and of ASCII only letters, digits, '-', '.', ':'.
+pub const INITIATOR_NAME: Rule = (
+    "self.matches('^(iqn[.][0-9]{4}-(0[1-9]|1[0-2])[.][a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[-a-z0-9.:]+)?\
+     |eui[.][0-9a-f]{16}|naa[.]([0-9a-f]{16}|[0-9a-f]{32}))$')",
+    "iqn must be an iSCSI name in lower case: iqn.YYYY-MM.REVERSED.DOMAIN[:NAME], eui. with 16 or naa. with 16 or 32 \
+     hexadecimal digits (RFC 7143); copy it from the client's /etc/iscsi/initiatorname.iscsi",
+);
+/// A name that Kubernetes gives to Secrets.
+pub const SECRET_NAME: Rule = (
+    "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+    "chapSecret.name must be the name of a Secret in the Lun's namespace: lower-case letters, digits, '-' and '.'",
+);
+
+/// Two nodes must never both take themselves for the one: whoever moves a Lun says a new epoch.
+pub const NODE_MOVES_WITH_EPOCH: Rule = (
+    "!has(oldSelf.node) || (has(self.node) && self.node == oldSelf.node) || \
+     (has(self.node) && has(self.epoch) && has(oldSelf.epoch) && self.epoch > oldSelf.epoch)",
+    "status.node cannot change without a higher status.epoch: the old node must be fenced first",
+);
+/// A fencing generation that went back would let an old owner in.
+pub const EPOCH_GROWS: Rule = (
+    "!has(oldSelf.epoch) || (has(self.epoch) && self.epoch >= oldSelf.epoch)",
+    "status.epoch can only grow: it is a fencing generation",
+);
+/// The same, against dropping the whole status.
+pub const STATUS_STAYS: Rule = (
+    "!has(oldSelf.status) || !has(oldSelf.status.node) || has(self.status)",
+    "status cannot be removed while it names the node that serves the Lun",
+);
+
+/// The union of backends.
+pub const ONE_BACKEND: Rule =
+    ("[has(self.directory)].filter(set, set).size() == 1", "exactly one backend must be set: directory");
+/// The Luns of a pool are where they are.
+pub const BACKEND_STAYS: Rule = (
+    "has(self.directory) == has(oldSelf.directory)",
+    "the backend of a pool cannot change: its Luns' data are there; create another pool",
+);
+/// A limit below one percent is none.
+pub const OVERCOMMIT: Rule =
+    ("self >= 1", "overcommitPercent must be at least 1; 100 never promises more than there is");
+/// Relative to what?
+pub const PATH_ABSOLUTE: Rule =
+    ("self.startsWith('/') && self != '/'", "path must be absolute and not / itself: write /var/lib/lunette/pool");
+/// One spelling for one directory.
+pub const PATH_PLAIN: Rule = (
+    "!self.matches('(^|/)[.]{1,2}(/|$)') && !self.matches('//|.+/$|[[:cntrl:]]')",
+    "path must have no '.' or '..' part, no empty part, no '/' at its end and no control character",
+);
+/// As [`BACKEND_STAYS`].
+pub const PATH_STAYS: Rule = ("self == oldSelf", "path cannot change: the pool's data are there; create another pool");
+
+#[cfg(test)]
+mod tests;

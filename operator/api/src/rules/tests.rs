@@ -1,0 +1,204 @@
+//! Every rule, evaluated locally: what it lets pass, and the words with which it refuses.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{Lun, LunPool};
+
+fn merged(mut base: Value, change: &Value) -> Value {
+    let (Some(into), Some(from)) = (base.as_object_mut(), change.as_object()) else { return change.clone() };
+    for (key, value) in from {
+        if value.is_null() {
+            into.remove(key);
+        } else {
+            let old = into.remove(key).unwrap_or(Value::Null);
+            into.insert(key.clone(), merged(old, value));
+        }
+    }
+    base
+}
+
+fn lun(change: &Value) -> Lun {
+    let base = json!({
+        "apiVersion": "lunette.io/v1alpha1", "kind": "Lun", "metadata": {"name": "db", "namespace": "prod"},
+        "spec": {"pool": "fast", "size": "10Gi"},
+    });
+    serde_json::from_value(merged(base, change)).expect("a Lun")
+}
+
+fn pool(change: &Value) -> LunPool {
+    let base = json!({
+        "apiVersion": "lunette.io/v1alpha1", "kind": "LunPool", "metadata": {"name": "fast"},
+        "spec": {"directory": {"path": "/var/lib/lunette/pool"}},
+    });
+    serde_json::from_value(merged(base, change)).expect("a LunPool")
+}
+
+fn said(result: Result<(), kube::core::cel::ValidationErrors>) -> Vec<String> {
+    result.err().map(|errors| errors.iter().map(|e| e.message.clone()).collect()).unwrap_or_default()
+}
+
+/// Asserts that creating a Lun with these changes is refused with exactly that rule's words.
+fn refused(change: Value, rule: Rule) {
+    assert_eq!(said(lun(&change).validate_cel()), [rule.1], "{change}");
+}
+
+fn allowed(change: Value) {
+    assert_eq!(said(lun(&change).validate_cel()), [""; 0], "{change}");
+}
+
+fn update_refused(old: Value, new: Value, rule: Rule) {
+    assert_eq!(said(lun(&new).validate_cel_update(&lun(&old))), [rule.1], "{old} -> {new}");
+}
+
+fn update_allowed(old: Value, new: Value) {
+    assert_eq!(said(lun(&new).validate_cel_update(&lun(&old))), [""; 0], "{old} -> {new}");
+}
+
+fn sized(size: impl Into<Value>) -> Value {
+    json!({"spec": {"size": size.into()}})
+}
+
+fn initiators(iqns: &[&str]) -> Value {
+    let list: Vec<Value> = iqns.iter().map(|iqn| json!({"iqn": iqn})).collect();
+    json!({"spec": {"initiators": list}})
+}
+
+#[test]
+fn a_size_is_a_positive_quantity_in_whole_blocks() {
+    for size in ["10Gi", "1.5Gi", "512", "1024k", "7Ei", "+1Mi"] {
+        allowed(sized(size));
+    }
+    allowed(sized(4096));
+    for size in ["", "ten", "10GB", "1e9", "10 Gi", "1..5Gi"] {
+        refused(sized(size), SIZE_SYNTAX);
+    }
+    refused(sized(0), SIZE_POSITIVE);
+    refused(sized("0"), SIZE_POSITIVE);
+    refused(sized("-1Gi"), SIZE_POSITIVE);
+    refused(sized(-512), SIZE_POSITIVE);
+    refused(sized("8Ei"), SIZE_BOUNDED);
+    refused(sized("0.3"), SIZE_BOUNDED);
+    refused(sized("513"), SIZE_IN_BLOCKS);
+    refused(json!({"spec": {"size": "512", "blockSize": 4096}}), SIZE_IN_BLOCKS);
+}
+
+#[test]
+fn a_size_only_grows() {
+    update_allowed(sized("10Gi"), sized("10240Mi"));
+    update_allowed(sized("10Gi"), sized("11Gi"));
+    update_refused(sized("10Gi"), sized("9Gi"), SIZE_GROWS);
+    update_refused(sized("10Gi"), sized(512), SIZE_GROWS);
+}
+
+#[test]
+fn what_is_laid_out_on_the_device_stays() {
+    allowed(json!({"spec": {"blockSize": 4096}}));
+    refused(json!({"spec": {"blockSize": 1024}}), BLOCK_SIZE);
+    update_refused(json!({}), json!({"spec": {"blockSize": 4096}}), BLOCK_SIZE_STAYS);
+    update_refused(json!({}), json!({"spec": {"pool": "slow"}}), POOL_STAYS);
+}
+
+#[test]
+fn a_pool_and_a_node_are_named_as_kubernetes_names_them() {
+    refused(json!({"spec": {"pool": "/etc/shadow"}}), POOL_NAME);
+    refused(json!({"spec": {"pool": ""}}), POOL_NAME);
+    refused(json!({"spec": {"nodeName": "../a"}}), NODE_NAME);
+    allowed(json!({"spec": {"nodeName": "node-1.example"}}));
+}
+
+#[test]
+fn a_pin_stays_and_moves_nothing() {
+    let pinned = |node: &str| json!({"spec": {"nodeName": node}});
+    let served = json!({"status": {"node": "a", "epoch": 1}});
+    update_allowed(json!({}), pinned("a"));
+    update_allowed(served.clone(), merged(pinned("a"), &served));
+    update_refused(pinned("a"), pinned("b"), PIN_STAYS);
+    update_refused(pinned("a"), json!({}), PIN_STAYS);
+    update_refused(served.clone(), merged(pinned("b"), &served), PIN_MATCHES_NODE);
+}
+
+#[test]
+fn an_initiator_has_an_iscsi_name() {
+    let longest = format!("iqn.2026-01.io.example:{}", "a".repeat(200));
+    for name in [
+        "iqn.2026-01.io.example:client",
+        "iqn.1994-05.com.redhat:3f4d",
+        "iqn.2026-01.io.example",
+        "eui.02004567a425678d",
+        "naa.52004567ba64678d",
+        "naa.62004567ba64678d0123456789abcdef",
+        &longest,
+    ] {
+        allowed(initiators(&[name]));
+    }
+    for name in [
+        "",
+        "client",
+        "iqn.2026-13.io.example:client",
+        "iqn.2026-01.io.example:Client",
+        "iqn.2026-01.io.example:a b",
+        "iqn.2026-01.io.example:a_b",
+        "iqn.2026-01.io.example:a/../b",
+        "iqn.2026-01.io.example:a\n",
+        "eui.0200",
+        "naa.g2004567ba64678d",
+    ] {
+        refused(initiators(&[name]), INITIATOR_NAME);
+    }
+}
+
+#[test]
+fn an_initiator_is_listed_once() {
+    allowed(initiators(&["iqn.2026-01.io.example:a", "iqn.2026-01.io.example:b"]));
+    refused(initiators(&["iqn.2026-01.io.example:a", "iqn.2026-01.io.example:a"]), INITIATORS_DIFFER);
+}
+
+#[test]
+fn a_secret_is_named_not_reached_by_a_path() {
+    let with = |name: &str| json!({"spec": {"initiators": [{"iqn": "iqn.2026-01.io.example:a", "chapSecret": {"name": name}}]}});
+    allowed(with("client-chap"));
+    refused(with("../other/secret"), SECRET_NAME);
+    refused(with(""), SECRET_NAME);
+}
+
+#[test]
+fn a_lun_moves_only_with_a_higher_epoch() {
+    let on = |node: &str, epoch: u64| json!({"status": {"node": node, "epoch": epoch}});
+    update_allowed(json!({"status": {}}), on("a", 1));
+    update_allowed(on("a", 1), on("a", 2));
+    update_allowed(on("a", 1), on("b", 2));
+    update_refused(on("a", 1), on("b", 1), NODE_MOVES_WITH_EPOCH);
+    update_refused(on("a", 1), json!({"status": {"epoch": 1}}), NODE_MOVES_WITH_EPOCH);
+    update_refused(on("a", 2), on("a", 1), EPOCH_GROWS);
+    update_refused(on("a", 1), json!({}), STATUS_STAYS);
+}
+
+#[test]
+fn a_pool_has_one_backend_that_stays() {
+    let said_of = |change: Value| said(pool(&change).validate_cel());
+    let at = |path: &str| json!({"spec": {"directory": {"path": path}}});
+    assert_eq!(said_of(json!({})), [""; 0]);
+    assert_eq!(said_of(json!({"spec": {"directory": null}})), [ONE_BACKEND.1]);
+    for path in ["", "pool", "/", "./pool"] {
+        assert!(said_of(at(path)).contains(&PATH_ABSOLUTE.1.to_owned()), "{path}");
+    }
+    for path in ["/a/../b", "/a/./b", "/a//b", "/a/", "/a\nb", "/.."] {
+        assert_eq!(said_of(at(path)), [PATH_PLAIN.1], "{path}");
+    }
+    assert_eq!(said_of(at("/srv/.lunette/a..b")), [""; 0]);
+    let moved = pool(&at("/srv/other")).validate_cel_update(&pool(&json!({})));
+    assert_eq!(said(moved), [PATH_STAYS.1]);
+    let dropped = pool(&json!({"spec": {"directory": null}})).validate_cel_update(&pool(&json!({})));
+    assert_eq!(said(dropped), [ONE_BACKEND.1, BACKEND_STAYS.1]);
+    assert_eq!(said_of(json!({"spec": {"overcommitPercent": 0}})), [OVERCOMMIT.1]);
+}
+
+#[test]
+fn what_the_size_rules_let_pass_is_a_size() {
+    for size in ["10Gi", "1.5Gi", "512", "1024k", "7Ei", "+1Mi", ".5Ki", "1.Gi"] {
+        let lun = lun(&sized(size));
+        assert_eq!(said(lun.clone().validate_cel()), [""; 0], "{size}");
+        assert!(lun.spec.size.bytes().is_ok(), "{size}");
+    }
+}
