@@ -127,7 +127,8 @@ pub trait Driver {
     /// Operations that are queued or running.
     fn in_flight(&self) -> usize;
 
-    /// Readable when there is something to reap.
+    /// Readable when there is something to reap. It may be another descriptor from one call to the next
+    /// (a queue that exists only once it is needed), so it is asked for before each sleep.
     fn event_fd(&self) -> BorrowedFd<'_>;
 }
 
@@ -137,4 +138,12 @@ pub trait Driver {
 /// Never by itself; a panic of the future passes through.
 pub fn block_on<B: Backend, F: Future>(backend: &B, future: F) -> F::Output {
     block::block_on(backend.driver(), future)
+}
+
+/// The same for a driver without a backend around it.
+///
+/// # Panics
+/// As [`block_on`].
+pub fn drive<F: Future>(driver: &dyn Driver, future: F) -> F::Output {
+    block::block_on(Some(driver), future)
 }

@@ -80,6 +80,26 @@ impl DataBuf {
         buf
     }
 
+    /// A zeroed buffer of its own memory in segments of these lengths, each `gap` bytes behind the end of
+    /// the one before and the first `gap` bytes into a page: what a fragmented or badly aligned data area
+    /// looks like, for tests of storage.
+    #[must_use]
+    pub fn scattered(lengths: &[usize], gap: usize) -> Self {
+        let len: usize = lengths.iter().sum();
+        if len == 0 {
+            return Self::empty();
+        }
+        let owned = Owned::zeroed(len + gap * lengths.len());
+        let mut end = 0;
+        let mut segments = SmallVec::new();
+        for &len in lengths.iter().filter(|len| **len > 0) {
+            let base = owned.base.wrapping_add(end + gap);
+            segments.push(iovec { iov_base: base.cast::<c_void>(), iov_len: len });
+            end += gap + len;
+        }
+        Self { segments, len, keep: Some(Arc::new(owned)) }
+    }
+
     /// Length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -281,6 +301,17 @@ mod tests {
             assert_eq!(head.to_vec(), &b"01"[..at.min(2)]);
             assert_eq!(head.iovecs().iter().map(|s| s.iov_len).sum::<usize>(), head.len());
         }
+    }
+
+    #[test]
+    fn scattered_segments_keep_their_lengths_and_their_distance() {
+        let mut buf = DataBuf::scattered(&[3, 0, 5], 7);
+        let [first, second] = buf.iovecs() else { panic!("an empty segment is left out") };
+        assert_eq!((first.iov_len, second.iov_len), (3, 5));
+        assert_eq!(first.iov_base as usize % ALIGNMENT, 7);
+        assert_eq!(second.iov_base as usize - first.iov_base as usize, 3 + 7);
+        assert_eq!(buf.copy_in(0, b"01234567"), 8);
+        assert_eq!(buf.to_vec(), b"01234567");
     }
 
     #[test]

@@ -1,0 +1,386 @@
+//! One open file and the operations on it: the choice between inline and queued, and `O_DIRECT`'s
+//! alignment, are made here; everything slow is the queue's.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use lunette_backend::{Driver, Durability, IoErrorKind, Result};
+use lunette_iobuf::DataBuf;
+use nix::errno::Errno;
+use thiserror::Error;
+
+use crate::layout::{Layout, set_direct};
+use crate::policy::{Attempt, Policy, coarse_ms};
+use crate::queue::Queue;
+use crate::request::Request;
+use crate::syscall;
+
+/// Zeroes written at once where the file system has no call for them.
+const ZERO_CHUNK: usize = 1 << 20;
+
+const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+const ZERO: i32 = libc::FALLOC_FL_ZERO_RANGE | libc::FALLOC_FL_KEEP_SIZE;
+
+/// What runs operations that would block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// io_uring, or threads where it is forbidden.
+    #[default]
+    Auto,
+    /// io_uring or an error.
+    Uring,
+    /// Threads.
+    Threads,
+}
+
+/// How bytes travel between the volume and the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Caching {
+    /// `O_DIRECT` where the file takes it in blocks of the volume and is not in memory anyway.
+    #[default]
+    Auto,
+    /// `O_DIRECT` or an error.
+    Direct,
+    /// The page cache.
+    Buffered,
+}
+
+/// How to use a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileOptions {
+    /// Who waits.
+    pub engine: Engine,
+    /// Through the page cache or not.
+    pub caching: Caching,
+    /// Bytes; every offset and length will be a multiple of it.
+    pub block_size: u32,
+}
+
+/// Why a file cannot be used as asked.
+#[derive(Debug, Error)]
+pub enum SetupError {
+    /// `O_DIRECT` was demanded.
+    #[error("the file system takes no O_DIRECT on it; use buffered I/O")]
+    NoDirect,
+    /// `O_DIRECT` was demanded for blocks that it cannot address.
+    #[error(
+        "the file system takes O_DIRECT only in multiples of {needed} bytes and the volume's blocks have \
+         {block_size}; use buffered I/O, or volumes with blocks of {needed} bytes"
+    )]
+    SmallBlocks {
+        /// Bytes of the volume's block.
+        block_size: u32,
+        /// Bytes that `O_DIRECT` asks for.
+        needed: u32,
+    },
+    /// The system said no.
+    #[error("it could not be set up for I/O")]
+    System(#[from] io::Error),
+}
+
+/// One open file on the thread of its LUN.
+pub struct FileIo {
+    // Dropped first: it waits for what is in flight.
+    queue: Queue,
+    file: Arc<File>,
+    layout: Layout,
+    policy: Policy,
+    /// Bytes of `O_DIRECT`'s alignment; `None` through the page cache.
+    direct: Option<usize>,
+    can_punch: Cell<bool>,
+    can_zero: Cell<bool>,
+    /// A single-issuer ring belongs to one thread.
+    one_thread: PhantomData<*const ()>,
+}
+
+impl FileIo {
+    /// Takes over an open file or block device. No engine is started yet.
+    ///
+    /// # Errors
+    /// When `O_DIRECT` was demanded and cannot be had, or the system refuses a call.
+    pub fn new(file: File, options: FileOptions) -> std::result::Result<Self, SetupError> {
+        let layout = Layout::of(&file)?;
+        let direct = direct_alignment(&layout, options)?;
+        set_direct(&file, direct.is_some())?;
+        let file = Arc::new(file);
+        Ok(Self {
+            queue: Queue::new(Arc::clone(&file), options.engine)?,
+            file,
+            layout,
+            policy: Policy::new(direct.is_none(), layout.resident),
+            direct,
+            can_punch: Cell::new(true),
+            can_zero: Cell::new(true),
+            one_thread: PhantomData,
+        })
+    }
+
+    /// The file itself, for questions about it.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// What the kernel said of it.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Whether the page cache is passed by.
+    pub fn is_direct(&self) -> bool {
+        self.direct.is_some()
+    }
+
+    /// What the LUN's thread must run.
+    pub fn driver(&self) -> &dyn Driver {
+        &self.queue
+    }
+
+    /// Fills `buf` from byte `at`.
+    ///
+    /// # Errors
+    /// `MediumRead` also where the file ends before the buffer is full; else by errno.
+    pub async fn read(&self, at: u64, buf: DataBuf) -> Result<DataBuf> {
+        if let Some(align) = self.direct
+            && !buf.is_aligned(align)
+        {
+            return self.read_bounced(at, buf).await;
+        }
+        let mut request = Request::read(at, buf);
+        if let Some(result) = self.read_inline(&mut request) {
+            return result.map(|()| request.buf);
+        }
+        self.queue.run(request).await
+    }
+
+    /// Writes `buf` at byte `at`.
+    ///
+    /// # Errors
+    /// By errno.
+    pub async fn write(&self, at: u64, buf: DataBuf, durability: Durability) -> Result<DataBuf> {
+        let durable = durability == Durability::Durable;
+        if let Some(align) = self.direct
+            && !buf.is_aligned(align)
+        {
+            let bounce = bounced(&buf);
+            self.queue.run(Request::write(at, bounce, durable)).await?;
+            return Ok(buf);
+        }
+        let mut request = Request::write(at, buf, durable);
+        if let Some(result) = self.write_inline(&mut request, durable) {
+            return result.map(|()| request.buf);
+        }
+        self.queue.run(request).await
+    }
+
+    /// Makes everything that was written durable (fdatasync).
+    ///
+    /// # Errors
+    /// By errno. The kernel reports a lost write once, to the next flush.
+    pub async fn flush(&self) -> Result<()> {
+        self.inline_or_queued(Request::sync(), self.policy.sync()).await
+    }
+
+    /// Gives the space of `len` bytes at `at` back; they read as zeroes.
+    ///
+    /// # Errors
+    /// `Unsupported` where the file system has no holes; else by errno.
+    pub async fn punch_hole(&self, at: u64, len: u64) -> Result<()> {
+        if !self.can_punch.get() {
+            return Err(IoErrorKind::Unsupported.into());
+        }
+        let result = self.queue.run(Request::allocate(PUNCH, at, len)).await;
+        learn(&self.can_punch, result)
+    }
+
+    /// Makes `len` bytes at `at` read as zeroes by the cheapest way there is; only with `may_unmap` is
+    /// their space given back.
+    ///
+    /// # Errors
+    /// By errno.
+    pub async fn write_zeroes(&self, at: u64, len: u64, may_unmap: bool, durability: Durability) -> Result<()> {
+        if !self.zero_by_allocation(at, len, may_unmap).await? {
+            return self.write_zero_chunks(at, len, durability).await;
+        }
+        if durability == Durability::Durable { self.flush().await } else { Ok(()) }
+    }
+
+    /// Whether holes can be punched, asked without changing a byte: the kernel is told to punch behind
+    /// the end of the file.
+    pub fn probe_punch_hole(&self, size: u64) -> bool {
+        let request = Request::allocate(PUNCH, size, 4096);
+        let can = !matches!(syscall::run(self.file.as_fd(), &request, 0), Err(Errno::EOPNOTSUPP | Errno::ENOSYS));
+        self.can_punch.set(can);
+        can
+    }
+
+    fn read_inline(&self, request: &mut Request) -> Option<Result<()>> {
+        match self.policy.read() {
+            Attempt::Queue => None,
+            Attempt::NoWait => self.read_nowait(request),
+            Attempt::Plain | Attempt::Timed => self.inline(request),
+        }
+    }
+
+    fn read_nowait(&self, request: &mut Request) -> Option<Result<()>> {
+        match self.nowait(request) {
+            NoWait::Done(result) => {
+                self.policy.read_hit();
+                Some(result)
+            }
+            NoWait::Blocks => {
+                self.policy.read_missed();
+                None
+            }
+            NoWait::Unknown => {
+                self.policy.no_nowait_reads();
+                None
+            }
+        }
+    }
+
+    fn write_inline(&self, request: &mut Request, durable: bool) -> Option<Result<()>> {
+        match self.policy.write(request.at, request.buf.len(), durable) {
+            Attempt::Queue => None,
+            Attempt::Plain => self.inline(request),
+            Attempt::Timed => self.timed(request),
+            Attempt::NoWait => match self.nowait(request) {
+                NoWait::Done(result) => Some(result),
+                NoWait::Blocks => None,
+                NoWait::Unknown => {
+                    self.policy.no_nowait_writes();
+                    self.write_inline(request, durable)
+                }
+            },
+        }
+    }
+
+    fn timed(&self, request: &mut Request) -> Option<Result<()>> {
+        let began = coarse_ms();
+        let result = self.inline(request);
+        self.policy.write_took(began);
+        result
+    }
+
+    /// Runs the request here and now; `None` if even so the kernel would not.
+    fn inline(&self, request: &mut Request) -> Option<Result<()>> {
+        loop {
+            let outcome = syscall::run(self.file.as_fd(), request, 0);
+            if outcome == Err(Errno::EAGAIN) {
+                return None;
+            }
+            if let Some(result) = request.settle(outcome) {
+                return Some(result);
+            }
+        }
+    }
+
+    /// Runs as much of the request as does not block.
+    fn nowait(&self, request: &mut Request) -> NoWait {
+        loop {
+            match syscall::run(self.file.as_fd(), request, libc::RWF_NOWAIT) {
+                Err(Errno::EAGAIN) => return NoWait::Blocks,
+                Err(Errno::EOPNOTSUPP) => return NoWait::Unknown,
+                outcome => {
+                    if let Some(result) = request.settle(outcome) {
+                        return NoWait::Done(result);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn inline_or_queued(&self, mut request: Request, attempt: Attempt) -> Result<()> {
+        if attempt == Attempt::Plain
+            && let Some(result) = self.inline(&mut request)
+        {
+            return result;
+        }
+        self.queue.run(request).await.map(drop)
+    }
+
+    async fn read_bounced(&self, at: u64, mut buf: DataBuf) -> Result<DataBuf> {
+        let bounce = self.queue.run(Request::read(at, DataBuf::zeroed(buf.len()))).await?;
+        copy(&bounce, &mut buf);
+        Ok(buf)
+    }
+
+    /// Whether the file system zeroed the range without data being written.
+    async fn zero_by_allocation(&self, at: u64, len: u64, may_unmap: bool) -> Result<bool> {
+        let ways = [(PUNCH, &self.can_punch, may_unmap), (ZERO, &self.can_zero, true)];
+        for (mode, can, wanted) in ways {
+            if !wanted || !can.get() {
+                continue;
+            }
+            let result = self.queue.run(Request::allocate(mode, at, len)).await;
+            match learn(can, result) {
+                Err(error) if error.kind == IoErrorKind::Unsupported => {}
+                result => return result.map(|()| true),
+            }
+        }
+        Ok(false)
+    }
+
+    async fn write_zero_chunks(&self, at: u64, len: u64, durability: Durability) -> Result<()> {
+        let end = at + len;
+        let (mut at, mut zeroes) = (at, DataBuf::zeroed(usize::try_from(len).unwrap_or(ZERO_CHUNK).min(ZERO_CHUNK)));
+        while at < end {
+            zeroes.truncate(usize::try_from(end - at).unwrap_or(ZERO_CHUNK));
+            let written = zeroes.len() as u64;
+            zeroes = self.write(at, zeroes, durability).await?;
+            at += written;
+        }
+        Ok(())
+    }
+}
+
+/// What an attempt with `RWF_NOWAIT` came to.
+enum NoWait {
+    Done(Result<()>),
+    Blocks,
+    /// The file system does not know the flag for this.
+    Unknown,
+}
+
+/// Remembers that the file system cannot do something.
+fn learn(can: &Cell<bool>, result: Result<DataBuf>) -> Result<()> {
+    if result.as_ref().is_err_and(|error| error.kind == IoErrorKind::Unsupported) {
+        can.set(false);
+    }
+    result.map(drop)
+}
+
+/// Bytes of alignment if the file is to be used with `O_DIRECT`.
+fn direct_alignment(layout: &Layout, options: FileOptions) -> std::result::Result<Option<usize>, SetupError> {
+    let block_size = options.block_size;
+    let fitting = layout.direct.filter(|needed| block_size.is_multiple_of(*needed));
+    match (options.caching, fitting, layout.direct) {
+        (Caching::Buffered, ..) => Ok(None),
+        (Caching::Auto, ..) if layout.resident => Ok(None),
+        (_, Some(align), _) => Ok(Some(align as usize)),
+        (Caching::Auto, None, _) => Ok(None),
+        (Caching::Direct, None, Some(needed)) => Err(SetupError::SmallBlocks { block_size, needed }),
+        (Caching::Direct, None, None) => Err(SetupError::NoDirect),
+    }
+}
+
+/// A copy of `buf` in aligned memory.
+fn bounced(buf: &DataBuf) -> DataBuf {
+    let mut bounce = DataBuf::zeroed(buf.len());
+    copy(buf, &mut bounce);
+    bounce
+}
+
+fn copy(from: &DataBuf, to: &mut DataBuf) {
+    let mut chunk = [0; 4096];
+    for at in (0..from.len()).step_by(chunk.len()) {
+        let n = from.copy_out(at, &mut chunk);
+        to.copy_in(at, &chunk[..n]);
+    }
+}
+
+#[cfg(test)]
+mod tests;
