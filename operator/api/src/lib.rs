@@ -4,6 +4,8 @@
 //! `manifests/crds` are generated from these types, rules included.
 
 #![forbid(unsafe_code)]
+// One `#[kube(printcolumn(...))]` per column looks like a repetition to the lint.
+#![allow(clippy::duplicated_attributes)]
 
 pub mod conditions;
 mod crd;

@@ -29,7 +29,7 @@ pub const SIZE_POSITIVE: Rule = (
 /// The API's integers, and every file system, end there.
 pub const SIZE_BOUNDED: Rule = (
     "!isQuantity(string(self)) || !quantity(string(self)).isGreaterThan(quantity('0')) || \
-     quantity(string(self)).isInteger()",
+     (quantity(string(self)).isLessThan(quantity('8Ei')) && quantity(string(self)).isInteger())",
     "size must be a whole number of bytes below 8Ei",
 );
 /// Shrinking would cut off data.
@@ -40,7 +40,8 @@ pub const SIZE_GROWS: Rule = (
 );
 /// A device has no part of a block.
 pub const SIZE_IN_BLOCKS: Rule = (
-    "!isQuantity(string(self.size)) || !quantity(string(self.size)).isInteger() || \
+    "!isQuantity(string(self.size)) || !quantity(string(self.size)).isLessThan(quantity('8Ei')) || \
+     !quantity(string(self.size)).isInteger() || \
      !(self.blockSize in [512, 4096]) || quantity(string(self.size)).asInteger() % self.blockSize == 0",
     "size must be a multiple of blockSize (512 bytes where it is not set): round it up",
 );

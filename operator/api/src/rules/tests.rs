@@ -1,5 +1,7 @@
 //! Every rule, evaluated locally: what it lets pass, and the words with which it refuses.
 
+#![allow(clippy::needless_pass_by_value)]
+
 use serde_json::{Value, json};
 
 use super::*;
