@@ -82,6 +82,12 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// A device that is no UIO file: `memory` is mapped for reading and writing from its first byte.
+    #[cfg(any(test, feature = "test-utils"))]
+    pub(crate) fn new(fd: std::os::fd::OwnedFd, memory: MmapRaw, name: String) -> Self {
+        Self { file: fd.into(), memory, name }
+    }
+
     /// The device's name: `tcm-user/<hba>/<backstore>/<dev_config>`. UIO numbers are reused, so compare it with what
     /// you meant to open.
     #[must_use]
@@ -127,12 +133,6 @@ impl Device {
         let memory = MmapOptions::new().len(len).map_raw(&file);
         let memory = memory.map_err(|source| DeviceError::Map { path: path.into(), len, source })?;
         Ok(Claim { file, memory, name })
-    }
-
-    /// A device over any descriptor that carries 4-byte events both ways.
-    #[cfg(any(test, feature = "test-utils"))]
-    pub(crate) fn from_fd(fd: std::os::fd::OwnedFd) -> Self {
-        Self { file: fd.into() }
     }
 
     /// Sets whether [`Device::consume`] blocks until there is an event. Set it before the descriptor is
@@ -231,3 +231,6 @@ fn map_size(path: &Path) -> Result<usize, DeviceError> {
     usize::from_str_radix(digits, 16)
         .map_err(|e| DeviceError::Sysfs { path: path.into(), source: io::Error::new(ErrorKind::InvalidData, e) })
 }
+
+#[cfg(test)]
+mod tests;

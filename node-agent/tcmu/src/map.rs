@@ -92,7 +92,7 @@ pub(crate) struct Map {
 }
 
 /// A word of the ABI: any bits are a value.
-trait Word: Copy {}
+pub(crate) trait Word: Copy {}
 impl Word for u8 {}
 impl Word for u16 {}
 impl Word for u32 {}

@@ -316,3 +316,6 @@ impl Ring {
         self.slots.front().map_or(self.cursor, |slot| slot.at())
     }
 }
+
+#[cfg(test)]
+mod tests;
