@@ -8,17 +8,26 @@
 #![forbid(unsafe_code)]
 
 pub mod bed;
+pub mod cli;
+pub mod control_plane;
 pub mod exec;
 pub mod host;
 pub mod layout;
 pub mod progress;
+pub mod runner;
 pub mod setup;
+mod shell;
+pub mod smoke;
+pub mod story;
 pub mod vm;
 
 pub use anyhow::Error;
 pub use bed::{Bed, Daemon, Net};
+pub use control_plane::{ControlPlane, ControlPlaneSpec};
 pub use exec::{GuestCommand, Output, Process};
+pub use runner::{Context, Test};
 pub use setup::{Ground, Kernel};
+pub use story::{Step, Story};
 pub use vm::{DiskCache, DiskSpec, Vm, VmSpec};
 
 /// What everything in the bed returns.

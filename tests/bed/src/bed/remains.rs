@@ -158,10 +158,8 @@ fn processes_in(namespace: &Path) -> Vec<i32> {
 
 fn forget_old_logs(layout: &Layout) {
     let Ok(entries) = std::fs::read_dir(layout.logs()) else { return };
-    let mut kept: Vec<_> = entries
-        .flatten()
-        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
-        .collect();
+    let mut kept: Vec<_> =
+        entries.flatten().filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()))).collect();
     kept.sort();
     let surplus = kept.len().saturating_sub(KEPT_LOGS);
     for (_, path) in &kept[..surplus] {

@@ -100,7 +100,12 @@ pub fn codename() -> Result<String> {
 /// The mirror from which the machine takes the main suite of its release.
 fn mirror() -> Result<String> {
     let mut targets = Command::new("apt-get");
-    targets.args(["indextargets", "--format", "$(RELEASE) $(CODENAME) $(COMPONENT) $(REPO_URI)", "Created-By: Packages"]);
+    targets.args([
+        "indextargets",
+        "--format",
+        "$(RELEASE) $(CODENAME) $(COMPONENT) $(REPO_URI)",
+        "Created-By: Packages",
+    ]);
     let listing = host::run(&mut targets)?;
     let Some(mirror) = mirror_in(&listing, &codename()?) else {
         bail!("the machine's apt sources name no mirror for Debian {}: add one and try again", codename()?);

@@ -128,7 +128,9 @@ fn image_package(apt: &Apt, kernel: Kernel) -> Result<String> {
     let depends = apt.depends("linux-image-amd64")?;
     match depends.iter().find(|package| package.starts_with(&wanted)) {
         Some(package) => Ok(package.clone()),
-        None => bail!("this Debian's linux-image-amd64 depends on {depends:?}, not on Linux {kernel}: Debian 12 is needed"),
+        None => {
+            bail!("this Debian's linux-image-amd64 depends on {depends:?}, not on Linux {kernel}: Debian 12 is needed")
+        }
     }
 }
 
@@ -169,10 +171,17 @@ fn decompress(payload: &[u8]) -> Result<Vec<u8>> {
     let program = match payload {
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => "xz",
         [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",
-        other => bail!("the kernel image is compressed in an unknown way: it begins with {:02x?}", &other[..8.min(other.len())]),
+        other => bail!(
+            "the kernel image is compressed in an unknown way: it begins with {:02x?}",
+            &other[..8.min(other.len())]
+        ),
     };
     let output = host::capture(Command::new(program).args(["-d", "-c"]), payload)?;
-    ensure!(output.stdout.starts_with(b"\x7fELF"), "{program} made no ELF image of the kernel: {}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.stdout.starts_with(b"\x7fELF"),
+        "{program} made no ELF image of the kernel: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(output.stdout)
 }
 

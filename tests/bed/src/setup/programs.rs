@@ -106,7 +106,8 @@ mod tests {
     fn every_program_is_imported_by_its_modules_tools_file() {
         let layout = Layout::find().expect("tests run inside the checkout");
         for module in MODULES {
-            let tools = std::fs::read_to_string(layout.tools().join(module.folder).join("tools.go")).expect("it is there");
+            let tools =
+                std::fs::read_to_string(layout.tools().join(module.folder).join("tools.go")).expect("it is there");
             for program in module.programs {
                 assert!(tools.contains(&format!("_ \"{}\"", program.package)), "{} is not pinned", program.name);
             }
@@ -117,7 +118,8 @@ mod tests {
     fn the_version_that_kubernetes_reports_is_the_pinned_one() {
         let layout = Layout::find().expect("tests run inside the checkout");
         let pins = std::fs::read_to_string(layout.tools().join("kubernetes/go.mod")).expect("it is there");
-        let pinned = pins.lines().find_map(|line| line.strip_prefix("require k8s.io/kubernetes ")).expect("it is required");
+        let pinned =
+            pins.lines().find_map(|line| line.strip_prefix("require k8s.io/kubernetes ")).expect("it is required");
         assert!(KUBERNETES_VERSION.contains(&format!("gitVersion={pinned} ")), "{pinned}");
     }
 }

@@ -64,7 +64,8 @@ fn in_load_order(kernel: &KernelFiles) -> Result<Vec<String>> {
 fn load_order(table: &str) -> Vec<String> {
     let mut order: Vec<String> = Vec::new();
     for wanted in MODULES {
-        let found = table.lines().filter_map(|line| line.split_once(':')).find(|(path, _)| module_name(path) == *wanted);
+        let found =
+            table.lines().filter_map(|line| line.split_once(':')).find(|(path, _)| module_name(path) == *wanted);
         let Some((path, needs)) = found else { continue };
         for module in needs.split_whitespace().rev().chain([path]) {
             if !order.iter().any(|earlier| earlier == module) {

@@ -1,0 +1,109 @@
+//! The command line, for the bed itself and for programs that bring tests and a story of their own.
+//!
+//! A program that calls [`run`] is also the guests' agent (`guest-exec`), since guests run a copy of whatever
+//! program made their bed.
+
+use crate::bed::interrupt;
+use crate::layout::Layout;
+use crate::runner::{self, Context, Tally, Test};
+use crate::setup::{Ground, Kernel};
+use crate::{Result, exec, shell};
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// What a program brings: its tests and the demo's story.
+#[derive(Debug, Clone, Copy)]
+pub struct Repertoire<'a> {
+    /// Run by `test`.
+    pub tests: &'a [Test],
+    /// Told by `demo`.
+    pub demo: fn(&Context) -> Result<()>,
+}
+
+#[derive(Debug, Parser)]
+#[command(about = "Real kernels in VMs and a real Kubernetes control plane, for the demo and the tests")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Install, download and build whatever is missing; nothing else
+    Setup,
+    /// Set up, then tell the story
+    Demo {
+        /// The kernel of the VMs: 6.1 or 6.12
+        #[arg(long, default_value_t)]
+        kernel: Kernel,
+    },
+    /// Set up, then run the tests whose names contain FILTER
+    Test {
+        /// Parts of names, separated by commas; all tests without it
+        #[arg(default_value = "")]
+        filter: String,
+        /// The kernel of the VMs: 6.1 or 6.12; may be given twice
+        #[arg(long)]
+        kernel: Vec<Kernel>,
+    },
+    /// Print the names of the tests
+    List {
+        /// Parts of names, separated by commas
+        #[arg(default_value = "")]
+        filter: String,
+    },
+    /// Set up, boot a VM, and type commands into it
+    Shell {
+        /// The kernel of the VM: 6.1 or 6.12
+        #[arg(long, default_value_t)]
+        kernel: Kernel,
+    },
+    /// The agent in a guest; not for people
+    #[command(hide = true)]
+    GuestExec,
+}
+
+/// Does what the command line says; the exit status is 0 only if all of it succeeded.
+#[must_use]
+pub fn run(repertoire: Repertoire) -> ExitCode {
+    let outcome = match Arguments::parse().verb {
+        Verb::GuestExec => exec::serve(),
+        Verb::List { filter } => list(&repertoire, &filter),
+        verb => interrupt::clear_up_on_signals().and_then(|()| run_on_ground(&repertoire, verb)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lunette-bed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn list(repertoire: &Repertoire, filter: &str) -> Result<()> {
+    runner::select(repertoire.tests, filter).iter().for_each(|test| println!("{}", test.name()));
+    Ok(())
+}
+
+fn run_on_ground(repertoire: &Repertoire, verb: Verb) -> Result<()> {
+    let ground = Ground::prepare(&Layout::find()?).context("setting up")?;
+    match verb {
+        Verb::Demo { kernel } => (repertoire.demo)(&Context::new(ground, kernel)),
+        Verb::Test { filter, kernel } => test(repertoire, &ground, &filter, kernel),
+        Verb::Shell { kernel } => shell::run(&Context::new(ground, kernel)),
+        Verb::Setup | Verb::List { .. } | Verb::GuestExec => Ok(()),
+    }
+}
+
+/// The filtered tests, on one kernel after the other, with one closing line for all.
+fn test(repertoire: &Repertoire, ground: &Ground, filter: &str, kernels: Vec<Kernel>) -> Result<()> {
+    let tests = runner::select(repertoire.tests, filter);
+    let kernels = if kernels.is_empty() { vec![Kernel::default()] } else { kernels };
+    let mut sum = Tally::default();
+    for kernel in kernels {
+        let tally = runner::run(&Context::new(ground.clone(), kernel), &tests);
+        sum = Tally { passed: sum.passed + tally.passed, failed: sum.failed + tally.failed };
+    }
+    runner::conclude(sum)
+}

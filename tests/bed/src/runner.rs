@@ -1,0 +1,206 @@
+//! The runner of tests that need a bed: ordinary named functions in a list.
+//!
+//! Tests run one after another, since each fills the machine. A test passes when it returns `Ok`; an error or a panic
+//! fails it, and the end of every log of its beds is printed. What is slow to make can be shared between tests (see
+//! [`Context::shared`]); a failed test takes what is shared with it, so the next one starts fresh.
+
+use crate::bed::{Bed, recent_logs};
+use crate::progress::elapsed;
+use crate::setup::{Ground, Kernel};
+use crate::{Result, host};
+use anyhow::{anyhow, bail};
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// How many lines of each log a failure shows.
+const SHOWN_LINES: usize = 25;
+
+/// A test: its name, such as `vm::survives_a_power_cut`, and what it does.
+#[derive(Debug, Clone, Copy)]
+pub struct Test {
+    name: &'static str,
+    body: fn(&Context) -> Result<()>,
+}
+
+impl Test {
+    /// A test named `name`; filters match parts of names.
+    #[must_use]
+    pub const fn new(name: &'static str, body: fn(&Context) -> Result<()>) -> Test {
+        Test { name, body }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+/// What a test is given.
+#[derive(Debug)]
+pub struct Context {
+    ground: Ground,
+    kernel: Kernel,
+    shared: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
+}
+
+impl Context {
+    /// One whose beds boot `kernel`.
+    #[must_use]
+    pub fn new(ground: Ground, kernel: Kernel) -> Context {
+        Context { ground, kernel, shared: Mutex::default() }
+    }
+
+    /// What set-up made.
+    #[must_use]
+    pub fn ground(&self) -> &Ground {
+        &self.ground
+    }
+
+    /// The kernel this run is about.
+    #[must_use]
+    pub fn kernel(&self) -> Kernel {
+        self.kernel
+    }
+
+    /// A bed of the test's own.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn bed(&self) -> Result<Bed> {
+        Bed::up(&self.ground, self.kernel)
+    }
+
+    /// A value that tests share: made by the first that asks, given to the others until one fails. One value for
+    /// each type, so give each fixture a type.
+    ///
+    /// # Errors
+    /// When `make` fails.
+    pub fn shared<T: Send + Sync + 'static>(&self, make: impl FnOnce(&Context) -> Result<T>) -> Result<Arc<T>> {
+        let key = TypeId::of::<T>();
+        let found = self.shared.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let value = match found {
+            Some(value) => value,
+            None => Arc::new(make(self)?),
+        };
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&value));
+        value.downcast().map_err(|_| anyhow!("the shared value under a type is of that type"))
+    }
+
+    fn drop_shared(&self) {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// How a run of tests ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Tests that passed.
+    pub passed: u32,
+    /// Tests that did not.
+    pub failed: u32,
+}
+
+/// The tests whose names contain `filter`; several parts separated by commas match any of them.
+#[must_use]
+pub fn select(tests: &[Test], filter: &str) -> Vec<Test> {
+    tests.iter().filter(|test| filter.split(',').any(|part| test.name.contains(part))).copied().collect()
+}
+
+/// Runs `tests` in order, prints a line for each, and says how many passed.
+pub fn run(context: &Context, tests: &[Test]) -> Tally {
+    let mut tally = Tally::default();
+    for test in tests {
+        match run_one(context, test) {
+            true => tally.passed += 1,
+            false => tally.failed += 1,
+        }
+    }
+    context.drop_shared();
+    tally
+}
+
+/// The closing line, alone on its line: programs read it.
+///
+/// # Errors
+/// When a test failed, or none ran.
+pub fn conclude(tally: Tally) -> Result<()> {
+    println!("\n{} passed, {} failed", tally.passed, tally.failed);
+    match tally {
+        Tally { failed: 1.., .. } => bail!("some tests failed"),
+        Tally { passed: 0, .. } => bail!("no test ran: does the filter match a name? `lunette-bed list` shows them"),
+        Tally { .. } => Ok(()),
+    }
+}
+
+fn run_one(context: &Context, test: &Test) -> bool {
+    print!("test {} [Linux {}] ... ", test.name, context.kernel);
+    // A test can take minutes: its name should be there while it does.
+    let _ = std::io::stdout().flush();
+    let started = Instant::now();
+    let outcome = catch_unwind(AssertUnwindSafe(|| (test.body)(context))).unwrap_or_else(|panic| Err(reason(&*panic)));
+    match outcome {
+        Ok(()) => {
+            println!("ok ({})", elapsed(started));
+            // Nobody needs the logs of a passed test.
+            drop(recent_logs());
+            true
+        }
+        Err(error) => {
+            println!("FAILED ({})", elapsed(started));
+            println!("     reason: {error:#}");
+            context.drop_shared();
+            recent_logs().iter().for_each(|folder| show_logs(folder));
+            false
+        }
+    }
+}
+
+fn reason(panic: &(dyn Any + Send)) -> anyhow::Error {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    anyhow!("panicked: {}", text.unwrap_or("with something that is no text"))
+}
+
+fn show_logs(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let mut logs: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    logs.sort();
+    for log in logs {
+        let text = String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()).into_owned();
+        if !text.trim().is_empty() {
+            println!("     ---- the end of {} ----", log.display());
+            host::tail(&text, SHOWN_LINES).lines().for_each(|line| println!("     {line}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TESTS: [Test; 3] = [
+        Test::new("vm::one", |_| Ok(())),
+        Test::new("vm::two", |_| bail!("a reason")),
+        Test::new("api::three", |_| panic!("a panic")),
+    ];
+
+    #[test]
+    fn filters_match_parts_of_names() {
+        let names = |filter| select(&TESTS, filter).iter().map(Test::name).collect::<Vec<_>>();
+        assert_eq!(names("vm::"), ["vm::one", "vm::two"]);
+        assert_eq!(names("one,three"), ["vm::one", "api::three"]);
+        assert_eq!(names("").len(), 3);
+    }
+
+    #[test]
+    fn a_run_without_a_test_is_no_success() {
+        assert!(conclude(Tally { passed: 0, failed: 0 }).is_err());
+        assert!(conclude(Tally { passed: 2, failed: 1 }).is_err());
+        assert!(conclude(Tally { passed: 2, failed: 0 }).is_ok());
+    }
+}
