@@ -1,0 +1,49 @@
+//! Commands that read, write or compare the medium (SBC-4 clause 5).
+
+mod compare;
+mod compare_and_write;
+mod rw;
+mod sync;
+mod unmap;
+mod verify;
+mod write_same;
+
+pub use compare_and_write::CompareAndWrite;
+pub(crate) use compare_and_write::{compare_and_write, parse_compare_and_write};
+pub use rw::Transfer;
+pub(crate) use rw::{
+    parse_read6, parse_read10, parse_read12, parse_read16, parse_write6, parse_write10, parse_write12, parse_write16,
+};
+pub(crate) use sync::{parse_sync10, parse_sync16, synchronize_cache};
+pub use unmap::Unmap;
+pub(crate) use unmap::{parse_unmap, unmap};
+pub use verify::{ByteCheck, Verify};
+pub(crate) use verify::{parse_verify10, parse_verify12, parse_verify16, verify};
+pub use write_same::WriteSame;
+pub(crate) use write_same::{parse_write_same10, parse_write_same16, write_same};
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// Bytes at a time of commands that move more through memory of ours than fits one transfer.
+const CHUNK: u64 = 256 << 10;
+
+/// Lets the LUN's other commands go on: a long command whose storage never waits would hold them up.
+#[derive(Default)]
+struct Yield {
+    yielded: bool,
+}
+
+impl Future for Yield {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.yielded {
+            return Poll::Ready(());
+        }
+        self.yielded = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

@@ -1,0 +1,183 @@
+//! The logical unit: takes a command, answers it. Commands run at the same time on one thread.
+//!
+//! What changes lives in cells that are never borrowed across an await. READ and WRITE are carried out
+//! in the future of [`ScsiDisk::execute`] itself, without an allocation; every other command goes
+//! through a boxed future, so that it does not make that one larger.
+
+use std::cell::Cell;
+
+use lunette_backend::{Backend, Discard, Disk, Durability, Geometry, IoError};
+use lunette_iobuf::DataBuf;
+
+use crate::attach::mode::Mode;
+use crate::opcodes::{self, Support};
+use crate::parameters::{deliver, finish_without_data};
+use crate::range_lock::RangeLock;
+use crate::refusal::{Refusal, TroubleLog};
+use crate::{BlockSize, ByteRange, Config, LbaRange, Op, Outcome, Sense, SenseFormat, SenseKey, asc, attach, data};
+
+/// A SCSI disk over a backend.
+pub struct ScsiDisk<B> {
+    pub(crate) disk: Disk<B>,
+    pub(crate) config: Config,
+    pub(crate) mode: Mode,
+    pub(crate) locks: RangeLock,
+    capacity_changed: Cell<bool>,
+    trouble: TroubleLog,
+}
+
+/// What a handler comes to.
+pub(crate) type Answer = Result<Outcome, Refusal>;
+
+impl<B: Backend> ScsiDisk<B> {
+    /// A logical unit over an open volume.
+    pub fn new(disk: Disk<B>, mut config: Config) -> Self {
+        let mode = Mode::new(config.mode, disk.geometry().volatile_cache, config.keep_mode.take());
+        Self {
+            disk,
+            config,
+            mode,
+            locks: RangeLock::new(),
+            capacity_changed: Cell::new(false),
+            trouble: TroubleLog::default(),
+        }
+    }
+
+    /// The volume.
+    pub fn disk(&self) -> &Disk<B> {
+        &self.disk
+    }
+
+    /// Looks up the volume's size anew, and notes a unit attention if it changed.
+    ///
+    /// # Errors
+    /// When the storage cannot be asked; the old size stays in force.
+    pub fn refresh_size(&self) -> Result<u64, IoError> {
+        let before = self.disk.size();
+        self.disk.refresh_size()?;
+        if self.disk.size() != before {
+            self.note_capacity_changed();
+        }
+        Ok(self.disk.size())
+    }
+
+    /// Makes the next command end with CAPACITY DATA HAS CHANGED, once.
+    ///
+    /// A ring does not tell which initiator sent a command, so only one initiator, whichever comes
+    /// first, hears of it this way; whoever grows a volume has every initiator rescan.
+    pub fn note_capacity_changed(&self) {
+        self.capacity_changed.set(true);
+    }
+
+    /// Carries a command out.
+    ///
+    /// `data` has the length that the initiator expects to transfer, which may differ from what the CDB
+    /// says. For a command with Data-In it is filled, and zeroed behind what was filled.
+    pub async fn execute(&self, cdb: &[u8], data: DataBuf) -> Outcome {
+        let answer = match Op::parse(cdb) {
+            Ok(op) if self.must_hear_of_capacity(&op) => Err(capacity_changed().into()),
+            Ok(Op::Read(transfer)) => self.read(&transfer, data).await,
+            Ok(Op::Write(transfer)) => self.write(&transfer, data).await,
+            Ok(op) => Box::pin(self.execute_other(op, data)).await,
+            Err(sense) => Err(sense.into()),
+        };
+        answer.unwrap_or_else(|refusal| self.refused(cdb, &refusal))
+    }
+
+    async fn execute_other(&self, op: Op, data: DataBuf) -> Answer {
+        match op {
+            Op::Read(transfer) => self.read(&transfer, data).await,
+            Op::Write(transfer) => self.write(&transfer, data).await,
+            Op::Verify(verify) => data::verify(self, &verify, data).await,
+            Op::SynchronizeCache(range) => data::synchronize_cache(self, range, data).await,
+            Op::Unmap(unmap) => data::unmap(self, &unmap, data).await,
+            Op::WriteSame(same) => data::write_same(self, &same, data).await,
+            Op::CompareAndWrite(swap) => data::compare_and_write(self, &swap, data).await,
+            Op::StartStopUnit(request) => attach::start_stop(self, request, data).await,
+            Op::ModeSelect(select) => attach::mode::select(self, &select, data).await,
+            Op::TestUnitReady => Ok(finish_without_data(data)),
+            op => self.report(op, data),
+        }
+    }
+
+    /// Commands that only tell something.
+    fn report(&self, op: Op, data: DataBuf) -> Answer {
+        let (reply, allocation) = match op {
+            Op::Inquiry(inquiry) => (attach::inquiry(self, inquiry)?, inquiry.allocation),
+            Op::ReadCapacity10 => (attach::read_capacity10(self), u32::MAX),
+            Op::ReadCapacity16 { allocation } => (attach::read_capacity16(self), allocation),
+            Op::ModeSense(sense) => (attach::mode::sense(self, &sense)?, sense.allocation),
+            Op::RequestSense { descriptor, allocation } => (self.request_sense(descriptor), allocation),
+            Op::ReportSupportedOpcodes(report) => {
+                (opcodes::report_opcodes(&report, self.support())?, report.allocation)
+            }
+            Op::ReportSupportedTmfs { extended, allocation } => (opcodes::report_tmfs(extended), allocation),
+            _ => return Err(Sense::illegal(asc::INVALID_OPERATION_CODE).into()),
+        };
+        Ok(deliver(data, &reply, allocation))
+    }
+
+    /// The pending unit attention as parameter data, which clears it, or nothing to report (SPC-5 6.39).
+    fn request_sense(&self, descriptor: bool) -> Vec<u8> {
+        let format = if descriptor { SenseFormat::Descriptor } else { SenseFormat::Fixed };
+        let pending = self.capacity_changed.take();
+        let sense = if pending { capacity_changed() } else { Sense::new(SenseKey::NoSense, asc::NO_ADDITIONAL_SENSE) };
+        let (bytes, len) = sense.render(format);
+        bytes[..len].to_vec()
+    }
+
+    fn must_hear_of_capacity(&self, op: &Op) -> bool {
+        self.capacity_changed.get() && !op.bypasses_unit_attention() && self.capacity_changed.take()
+    }
+
+    #[cold]
+    fn refused(&self, cdb: &[u8], refusal: &Refusal) -> Outcome {
+        self.trouble.note(&self.config.identity.serial, cdb.first().copied().unwrap_or(0), refusal);
+        refusal.outcome(self.mode.sense_format())
+    }
+
+    pub(crate) fn geometry(&self) -> &Geometry {
+        self.disk.geometry()
+    }
+
+    pub(crate) fn block_size(&self) -> BlockSize {
+        BlockSize::new(self.geometry().block_size)
+    }
+
+    /// Logical blocks of the volume.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.block_size().blocks_in(self.disk.size())
+    }
+
+    pub(crate) fn support(&self) -> Support {
+        let discard = self.geometry().discard != Discard::Unsupported;
+        Support { discard, reservations: self.config.reservations }
+    }
+
+    /// The bytes of a run of blocks that lies inside the volume.
+    pub(crate) fn locate(&self, range: LbaRange) -> Result<ByteRange, Sense> {
+        let inside = range.is_within(self.capacity());
+        let bytes = range.bytes(self.block_size()).filter(|_| inside);
+        bytes.ok_or(const { Sense::illegal(asc::LBA_OUT_OF_RANGE) })
+    }
+
+    /// Refuses what must not be written now.
+    pub(crate) fn check_writable(&self) -> Result<(), Sense> {
+        if self.geometry().read_only {
+            return Err(Sense::new(SenseKey::DataProtect, asc::WRITE_PROTECTED));
+        }
+        if self.mode.software_write_protect() {
+            return Err(Sense::new(SenseKey::DataProtect, asc::SOFTWARE_WRITE_PROTECTED));
+        }
+        Ok(())
+    }
+
+    /// When a write may be acknowledged: at once only with a write cache, and without FUA.
+    pub(crate) fn durability(&self, fua: bool) -> Durability {
+        if self.mode.write_cache() && !fua { Durability::Volatile } else { Durability::Durable }
+    }
+}
+
+fn capacity_changed() -> Sense {
+    Sense::new(SenseKey::UnitAttention, asc::CAPACITY_CHANGED)
+}

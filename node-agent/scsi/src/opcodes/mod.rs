@@ -1,0 +1,133 @@
+//! The opcode table: every command that this LUN knows, in one place.
+//!
+//! An entry drives parsing (its mask refuses reserved bits, its length short CDBs), REPORT SUPPORTED
+//! OPERATION CODES, and the reference in the book. A new command is a line in [`table`], a parser and a
+//! handler; nothing else has to know of it.
+
+mod report;
+mod table;
+
+pub use report::{OpcodeReport, Selection};
+pub(crate) use report::{parse_report_opcodes, parse_report_tmfs, report_opcodes, report_tmfs};
+pub use table::OPCODES;
+
+use crate::cdb::Cdb;
+use crate::{Op, Sense, asc};
+
+/// What a LUN must have for a command to be supported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing: every LUN has it.
+    Nothing,
+    /// Storage that can give space back.
+    Discard,
+    /// LIO's core, which always answers it for us.
+    Core,
+    /// LIO's core, where it emulates reservations for this LUN.
+    CoreReservations,
+}
+
+/// One command.
+pub struct Opcode {
+    /// OPERATION CODE.
+    pub code: u8,
+    /// SERVICE ACTION, for operation codes that have them.
+    pub action: Option<u16>,
+    /// Its name in SPC or SBC.
+    pub name: &'static str,
+    /// CDB USAGE DATA (SPC-5 6.35.3): a mask of the bits that are evaluated; the operation code and the
+    /// service action stand for themselves. Its length is the CDB's.
+    pub usage: &'static [u8],
+    /// What it needs to be supported.
+    pub need: Need,
+    /// RECOMMENDED COMMAND TIMEOUT in seconds: how long an initiator had better wait.
+    pub timeout: u32,
+    parse: fn(Cdb<'_>) -> Result<Op, Sense>,
+}
+
+/// Facts that decide which commands are supported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Support {
+    /// Whether the storage can give space back.
+    pub discard: bool,
+    /// Whether LIO's core answers reservations.
+    pub reservations: bool,
+}
+
+impl Opcode {
+    /// Whether a LUN with these facts supports it.
+    #[must_use]
+    pub fn is_supported(&self, support: Support) -> bool {
+        match self.need {
+            Need::Nothing | Need::Core => true,
+            Need::Discard => support.discard,
+            Need::CoreReservations => support.reservations,
+        }
+    }
+
+    /// Whether LIO's core answers it, so that it never reaches this room.
+    #[must_use]
+    pub fn is_answered_by_core(&self) -> bool {
+        matches!(self.need, Need::Core | Need::CoreReservations)
+    }
+
+    fn has_action_of(&self, cdb: Cdb<'_>) -> bool {
+        self.action.is_none_or(|action| action == u16::from(cdb.u8(1) & 0x1f))
+    }
+
+    /// Refuses a CDB that is too short, or has a bit set that the command does not know.
+    fn check(&self, cdb: Cdb<'_>) -> Result<(), Sense> {
+        if cdb.len() < self.usage.len() {
+            return Err(Sense::illegal(asc::INVALID_FIELD_IN_CDB));
+        }
+        match (1..self.usage.len()).find(|&i| cdb.u8(i) & !self.usage[i] != 0) {
+            None => Ok(()),
+            Some(i) => Err(reserved_bit(i, cdb.u8(i) & !self.usage[i])),
+        }
+    }
+}
+
+#[cold]
+fn reserved_bit(byte: usize, offending: u8) -> Sense {
+    let bit = u8::try_from(offending.ilog2()).unwrap_or(0);
+    Cdb::invalid(u16::try_from(byte).unwrap_or(0), bit)
+}
+
+/// Parses a CDB.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Op, Sense> {
+    let cdb = Cdb::new(bytes);
+    let mut known = entries(cdb.u8(0));
+    let Some(first) = known.next() else {
+        return Err(Sense::illegal(asc::INVALID_OPERATION_CODE));
+    };
+    let entry = std::iter::once(first).chain(known).find(|entry| entry.has_action_of(cdb));
+    // An unknown service action is an invalid field, unlike an unknown operation code (SPC-5 4.3.3).
+    let entry = entry.ok_or_else(|| Cdb::invalid(1, 4))?;
+    entry.check(cdb)?;
+    (entry.parse)(cdb)
+}
+
+/// The entries of an operation code: one, or one per service action.
+pub(crate) fn entries(code: u8) -> impl Iterator<Item = &'static Opcode> {
+    let first = usize::from(FIRST[usize::from(code)]);
+    OPCODES.get(first..).unwrap_or_default().iter().take_while(move |entry| entry.code == code)
+}
+
+/// Where an operation code's entries begin in the table; beyond its end for those that have none.
+static FIRST: [u8; 256] = index();
+
+const fn index() -> [u8; 256] {
+    assert!(OPCODES.len() < u8::MAX as usize, "an index into the table fits a byte");
+    let mut first = [u8::MAX; 256];
+    let mut i = OPCODES.len();
+    while i > 0 {
+        i -= 1;
+        #[expect(clippy::cast_possible_truncation, reason = "asserted above")]
+        let at = i as u8;
+        first[OPCODES[i].code as usize] = at;
+    }
+    first
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! The table itself, in order of operation code and service action.
+//!
+//! Masks are of SBC-4 clause 5 and SPC-5 clause 6. Not evaluated, and so refused where set: the
+//! protection fields (RDPROTECT, WRPROTECT, VRPROTECT: the medium has no protection information), the
+//! group number (GROUP_SUP is zero), NACA (NORMACA is zero).
+
+use super::{Need, Opcode, parse_report_opcodes, parse_report_tmfs};
+use crate::attach::mode::{parse_mode_select6, parse_mode_select10, parse_mode_sense6, parse_mode_sense10};
+use crate::attach::{
+    parse_inquiry, parse_read_capacity10, parse_read_capacity16, parse_request_sense, parse_start_stop,
+    parse_test_unit_ready,
+};
+use crate::cdb::Cdb;
+use crate::data::{
+    parse_compare_and_write, parse_read6, parse_read10, parse_read12, parse_read16, parse_sync10, parse_sync16,
+    parse_unmap, parse_verify10, parse_verify12, parse_verify16, parse_write_same10, parse_write_same16, parse_write6,
+    parse_write10, parse_write12, parse_write16,
+};
+use crate::{Op, Sense, asc};
+
+/// Seconds: an initiator's usual time limit.
+const USUAL: u32 = 30;
+/// Seconds: for commands that wait for the storage to become durable or touch a great deal of it.
+const LONG: u32 = 60;
+
+type Parse = fn(Cdb<'_>) -> Result<Op, Sense>;
+
+const fn op(name: &'static str, usage: &'static [u8], timeout: u32, parse: Parse) -> Opcode {
+    Opcode { code: usage[0], action: None, name, usage, need: Need::Nothing, timeout, parse }
+}
+
+impl Opcode {
+    /// An entry of an operation code with service actions; the action stands in the usage data.
+    const fn action(mut self) -> Self {
+        self.action = Some((self.usage[1] & 0x1f) as u16);
+        self
+    }
+
+    const fn needs(mut self, need: Need) -> Self {
+        self.need = need;
+        self
+    }
+}
+
+/// A command that LIO's core answers: listed, so that the report is whole, but never parsed here.
+const fn core(name: &'static str, usage: &'static [u8], need: Need) -> Opcode {
+    op(name, usage, USUAL, refuse_core).needs(need)
+}
+
+fn refuse_core(_: Cdb<'_>) -> Result<Op, Sense> {
+    Err(Sense::illegal(asc::INVALID_OPERATION_CODE))
+}
+
+use Need::{Core, CoreReservations, Discard};
+
+/// Every command, in order.
+#[rustfmt::skip]
+pub static OPCODES: &[Opcode] = &[
+    op("TEST UNIT READY", &[0x00, 0, 0, 0, 0, 0], USUAL, parse_test_unit_ready),
+    op("REQUEST SENSE", &[0x03, 0x01, 0, 0, 0xff, 0], USUAL, parse_request_sense),
+    op("READ (6)", &[0x08, 0x1f, 0xff, 0xff, 0xff, 0], USUAL, parse_read6),
+    op("WRITE (6)", &[0x0a, 0x1f, 0xff, 0xff, 0xff, 0], USUAL, parse_write6),
+    op("INQUIRY", &[0x12, 0x01, 0xff, 0xff, 0xff, 0], USUAL, parse_inquiry),
+    op("MODE SELECT (6)", &[0x15, 0x11, 0, 0, 0xff, 0], LONG, parse_mode_select6),
+    core("RESERVE (6)", &[0x16, 0, 0, 0, 0, 0], CoreReservations),
+    core("RELEASE (6)", &[0x17, 0, 0, 0, 0, 0], CoreReservations),
+    op("MODE SENSE (6)", &[0x1a, 0x08, 0xff, 0xff, 0xff, 0], USUAL, parse_mode_sense6),
+    op("START STOP UNIT", &[0x1b, 0x01, 0, 0x0f, 0xf7, 0], LONG, parse_start_stop),
+    op("READ CAPACITY (10)", &[0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0], USUAL, parse_read_capacity10),
+    op("READ (10)", &[0x28, 0x18, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0], USUAL, parse_read10),
+    op("WRITE (10)", &[0x2a, 0x18, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0], USUAL, parse_write10),
+    op("VERIFY (10)", &[0x2f, 0x16, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0], USUAL, parse_verify10),
+    op("SYNCHRONIZE CACHE (10)", &[0x35, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0], LONG, parse_sync10),
+    op("WRITE SAME (10)", &[0x41, 0x18, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0], LONG, parse_write_same10),
+    op("UNMAP", &[0x42, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0], LONG, parse_unmap).needs(Discard),
+    op("MODE SELECT (10)", &[0x55, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0], LONG, parse_mode_select10),
+    core("RESERVE (10)", &[0x56, 0, 0, 0, 0, 0, 0, 0, 0, 0], CoreReservations),
+    core("RELEASE (10)", &[0x57, 0, 0, 0, 0, 0, 0, 0, 0, 0], CoreReservations),
+    op("MODE SENSE (10)", &[0x5a, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0], USUAL, parse_mode_sense10),
+    core("PERSISTENT RESERVE IN, READ KEYS", &[0x5e, 0x00, 0, 0, 0, 0, 0, 0xff, 0xff, 0], CoreReservations).action(),
+    core("PERSISTENT RESERVE IN, READ RESERVATION", &[0x5e, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0], CoreReservations).action(),
+    core("PERSISTENT RESERVE IN, REPORT CAPABILITIES", &[0x5e, 0x02, 0, 0, 0, 0, 0, 0xff, 0xff, 0], CoreReservations).action(),
+    core("PERSISTENT RESERVE IN, READ FULL STATUS", &[0x5e, 0x03, 0, 0, 0, 0, 0, 0xff, 0xff, 0], CoreReservations).action(),
+    core("PERSISTENT RESERVE OUT, REGISTER", &[0x5f, 0x00, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0], CoreReservations).action(),
+    core("PERSISTENT RESERVE OUT, RESERVE", &[0x5f, 0x01, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0], CoreReservations).action(),
+    core("PERSISTENT RESERVE OUT, RELEASE", &[0x5f, 0x02, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0], CoreReservations).action(),
+    core("PERSISTENT RESERVE OUT, CLEAR", &[0x5f, 0x03, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0], CoreReservations).action(),
+    core("PERSISTENT RESERVE OUT, PREEMPT", &[0x5f, 0x04, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0], CoreReservations).action(),
+    core("PERSISTENT RESERVE OUT, PREEMPT AND ABORT", &[0x5f, 0x05, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0], CoreReservations).action(),
+    core("PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY", &[0x5f, 0x06, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0], CoreReservations).action(),
+    core("PERSISTENT RESERVE OUT, REGISTER AND MOVE", &[0x5f, 0x07, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0], CoreReservations).action(),
+    op("READ (16)", &[0x88, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_read16),
+    op("COMPARE AND WRITE", &[0x89, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0xff, 0, 0], USUAL, parse_compare_and_write),
+    op("WRITE (16)", &[0x8a, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_write16),
+    op("VERIFY (16)", &[0x8f, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_verify16),
+    op("SYNCHRONIZE CACHE (16)", &[0x91, 0x02, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0], LONG, parse_sync16),
+    op("WRITE SAME (16)", &[0x93, 0x19, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0], LONG, parse_write_same16),
+    op("READ CAPACITY (16)", &[0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_read_capacity16).action(),
+    core("REPORT LUNS", &[0xa0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], Core),
+    op("REPORT SUPPORTED OPERATION CODES", &[0xa3, 0x0c, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_report_opcodes).action(),
+    op("REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", &[0xa3, 0x0d, 0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_report_tmfs).action(),
+    op("READ (12)", &[0xa8, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_read12),
+    op("WRITE (12)", &[0xaa, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_write12),
+    op("VERIFY (12)", &[0xaf, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_verify12),
+];
