@@ -63,3 +63,35 @@ pub fn uio_device(fs: &dyn Configfs, found: &Found) -> Result<Option<PathBuf>, E
         .find(|(_, other)| *other == name)
         .map(|(minor, _)| PathBuf::from(format!("/dev/uio{minor}"))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{export, kernel_with, read};
+
+    #[test]
+    fn a_ring_is_taken_over_by_block_reset_unblock() {
+        let fs = kernel_with(&export([]));
+        let found = read(&fs);
+        let blocked = || fs.read(&found.device().child("action/block_dev")).unwrap();
+        block_dev(&fs, &found, true).unwrap();
+        assert_eq!(blocked(), "blocked\n");
+        reset_ring(&fs, &found, ResetAnswer::Busy).unwrap();
+        block_dev(&fs, &found, false).unwrap();
+        assert_eq!(blocked(), "unblocked\n");
+    }
+
+    #[test]
+    fn the_uio_device_is_found_by_the_name_that_the_kernel_gives_it() {
+        let fs = kernel_with(&export([]));
+        assert_eq!(uio_device(&fs, &read(&fs)), Ok(Some(PathBuf::from("/dev/uio0"))));
+    }
+
+    #[test]
+    fn a_device_that_is_not_enabled_has_no_ring() {
+        let fs = crate::configfs::Fake::new();
+        let found = read(&fs);
+        assert_eq!(uio_device(&fs, &found), Ok(None));
+        assert_eq!(reset_ring(&fs, &found, ResetAnswer::Fail).unwrap_err().errno, Errno::ENOENT);
+    }
+}

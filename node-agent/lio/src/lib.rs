@@ -12,6 +12,8 @@
 mod action;
 mod apply;
 pub mod configfs;
+#[cfg(test)]
+mod fixtures;
 mod iqn;
 mod name;
 mod node;

@@ -125,3 +125,6 @@ fn debian_flavour(release: &str) -> &str {
         _ => "amd64",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,3 +107,6 @@ fn connection(text: &str) -> Connection {
         address: address.and_then(|address| address.trim_matches(['[', ']']).parse().ok()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,6 @@ pub(crate) const TPG_PARAM: &[&str] = &[
     "ImmediateData",
     "InitialR2T",
     "MaxBurstLength",
-    "MaxOutstandingR2T",
     "MaxRecvDataSegmentLength",
     "MaxXmitDataSegmentLength",
 ];
@@ -43,8 +42,8 @@ impl Settings {
     }
 
     /// Sets one value; `name` must be one that the directory's table holds, or it is never written.
-    pub fn set(&mut self, name: &'static str, value: impl ToString) -> &mut Settings {
-        self.0.insert(name, value.to_string());
+    pub fn set(&mut self, name: &'static str, value: impl Into<String>) -> &mut Settings {
+        self.0.insert(name, value.into());
         self
     }
 

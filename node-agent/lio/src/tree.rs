@@ -120,7 +120,8 @@ impl Tpg {
             ("generate_node_acls", "0"),
             ("prod_mode_write_protect", "0"),
         ]);
-        attrib.set("authentication", u8::from(demands)).set("default_cmdsn_depth", Self::CMDSN_DEPTH);
+        attrib.set("authentication", if demands { "1" } else { "0" });
+        attrib.set("default_cmdsn_depth", Self::CMDSN_DEPTH.to_string());
         let auth_method = if with_chap == acls.len() { "CHAP" } else { "CHAP,None" };
         Tpg {
             enabled: true,

@@ -54,15 +54,15 @@ enum Progress {
 /// Runs the steps on a new thread; returns when all are done, one failed, or one took longer than `deadline`.
 pub fn apply_bounded(
     fs: Arc<dyn Configfs>,
-    steps: Vec<Step>,
+    steps: &[Step],
     deadline: Duration,
     mut report: impl FnMut(&Step, &Result<Applied, StepError>),
 ) -> Result<(), ApplyError> {
     let (tell, progress) = channel();
-    let plan = steps.clone();
+    let plan = steps.to_vec();
     let worker =
         Builder::new().name(THREAD.to_owned()).spawn(move || work(&*fs, &plan, &tell)).map_err(ApplyError::Thread)?;
-    match supervise(&steps, &progress, deadline, &mut report) {
+    match supervise(steps, &progress, deadline, &mut report) {
         Ok(result) => result.map_err(ApplyError::from),
         Err((step, since)) => Err(Stuck { step, since, worker }.into()),
     }

@@ -16,7 +16,7 @@ pub(super) fn change(have: &Found, want: &Backstore, plan: &mut Plan) -> Result<
     if let Some((node, why)) = &have.foreign {
         return Err(Conflict::Foreign { node: node.clone(), why: why.clone() });
     }
-    if want.size == 0 || want.block_size == 0 || want.size % u64::from(want.block_size) != 0 {
+    if want.size == 0 || want.block_size == 0 || !want.size.is_multiple_of(u64::from(want.block_size)) {
         return Err(Conflict::Size { size: want.size, block_size: want.block_size });
     }
     match &have.export.backstore {
@@ -65,7 +65,7 @@ fn control(have: &Found, want: &Backstore) -> String {
 /// A living device: it may grow and be tuned, its identity stays.
 fn adjust(have: &Found, old: &Backstore, want: &Backstore, plan: &mut Plan) -> Result<(), Conflict> {
     let node = have.device();
-    same(&node, "the block size", old.block_size, want.block_size)?;
+    same(&node, "the block size", &old.block_size, &want.block_size)?;
     same(&node, "the unit serial number", &old.unit_serial, &want.unit_serial)?;
     if want.size < old.size {
         return Err(Conflict::Shrink { node, have: old.size, want: want.size });
@@ -87,7 +87,7 @@ fn adjust(have: &Found, old: &Backstore, want: &Backstore, plan: &mut Plan) -> R
     Ok(())
 }
 
-fn same<T: PartialEq + ToString>(node: &Node, what: &'static str, have: T, want: T) -> Result<(), Conflict> {
+fn same<T: PartialEq + ToString>(node: &Node, what: &'static str, have: &T, want: &T) -> Result<(), Conflict> {
     if have == want {
         return Ok(());
     }
