@@ -9,6 +9,8 @@
 #![forbid(unsafe_code)]
 
 mod block;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod disk;
 mod error;
 mod pool;

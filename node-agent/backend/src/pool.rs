@@ -99,13 +99,15 @@ pub trait Pool: Send + Sync + 'static {
     /// Makes a volume durable and empty, or finds it.
     ///
     /// # Errors
-    /// `Mismatch` where one of that name has another block size or is larger than asked for.
+    /// `Invalid` for a size or a block size that no volume has, `TooLarge` or `NoSpace` for one that this
+    /// pool cannot hold, `Mismatch` where one of that name has another block size or is larger than asked
+    /// for. Nothing is left behind.
     fn create(&self, id: &VolumeId, spec: &VolumeSpec) -> Result<Created, PoolError>;
 
     /// Grows a volume to `size` bytes; a volume that has it already is left alone.
     ///
     /// # Errors
-    /// `Mismatch` where it is larger: nothing ever shrinks.
+    /// `Mismatch` where it is larger: nothing ever shrinks. `NotFound`; else as [`create`](Pool::create).
     fn grow(&self, id: &VolumeId, size: u64) -> Result<(), PoolError>;
 
     /// Removes a volume and all of its data; one that is not there is removed already.

@@ -39,7 +39,7 @@ pub enum Engine {
 
 /// How bytes travel between the volume and the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Caching {
+pub enum IoMode {
     /// `O_DIRECT` where the file takes it in blocks of the volume and is not in memory anyway.
     #[default]
     Auto,
@@ -55,7 +55,7 @@ pub struct FileOptions {
     /// Who waits.
     pub engine: Engine,
     /// Through the page cache or not.
-    pub caching: Caching,
+    pub io: IoMode,
     /// Bytes; every offset and length will be a multiple of it.
     pub block_size: u32,
 }
@@ -357,13 +357,13 @@ fn learn(can: &Cell<bool>, result: Result<DataBuf>) -> Result<()> {
 fn direct_alignment(layout: &Layout, options: FileOptions) -> std::result::Result<Option<usize>, SetupError> {
     let block_size = options.block_size;
     let fitting = layout.direct.filter(|needed| block_size.is_multiple_of(*needed));
-    match (options.caching, fitting, layout.direct) {
-        (Caching::Buffered, ..) => Ok(None),
-        (Caching::Auto, ..) if layout.resident => Ok(None),
+    match (options.io, fitting, layout.direct) {
+        (IoMode::Buffered, ..) => Ok(None),
+        (IoMode::Auto, ..) if layout.resident => Ok(None),
         (_, Some(align), _) => Ok(Some(align as usize)),
-        (Caching::Auto, None, _) => Ok(None),
-        (Caching::Direct, None, Some(needed)) => Err(SetupError::SmallBlocks { block_size, needed }),
-        (Caching::Direct, None, None) => Err(SetupError::NoDirect),
+        (IoMode::Auto, None, _) => Ok(None),
+        (IoMode::Direct, None, Some(needed)) => Err(SetupError::SmallBlocks { block_size, needed }),
+        (IoMode::Direct, None, None) => Err(SetupError::NoDirect),
     }
 }
 

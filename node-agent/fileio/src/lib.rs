@@ -31,6 +31,6 @@ mod syscall;
 mod table;
 mod workers;
 
-pub use file::{Caching, Engine, FileIo, FileOptions, SetupError};
+pub use file::{Engine, FileIo, FileOptions, IoMode, SetupError};
 pub use layout::Layout;
 pub use lock::{LockError, LockKind, lock};

@@ -1,1 +1,29 @@
-//! Stub.
+//! Volumes as sparse files in a directory of a file system.
+//!
+//! One subdirectory per volume, named by its UID:
+//!
+//! ```text
+//! POOL/.lunette-pool          the marker, if the pool asks for one
+//! POOL/<uid>/data             the volume's bytes, sparse
+//! POOL/<uid>/volume.json      what it is: block size, size, owner
+//! POOL/.lunette-new-<uid>/    being made; never a volume
+//! POOL/.lunette-gone-<uid>/   being removed; no longer a volume
+//! ```
+//!
+//! A volume comes into being and vanishes by the rename of its directory, so data and description are
+//! one pair whatever crashes. Everything below the pool's directory is reached from its open descriptor
+//! and without following symbolic links: no name in there leads out of it.
+
+#![forbid(unsafe_code)]
+
+mod backend;
+mod description;
+mod holder;
+mod message;
+mod pool;
+mod root;
+mod volume;
+
+pub use backend::DirectoryVolume;
+pub use lunette_fileio::{Engine, IoMode};
+pub use pool::{DirectoryConfig, DirectoryPool};

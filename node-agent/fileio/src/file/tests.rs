@@ -22,22 +22,22 @@ fn disk() -> PathBuf {
     env::current_exe().unwrap().parent().unwrap().to_owned()
 }
 
-fn options(engine: Engine, caching: Caching) -> FileOptions {
-    FileOptions { engine, caching, block_size: 4096 }
+fn options(engine: Engine, io: IoMode) -> FileOptions {
+    FileOptions { engine, io, block_size: 4096 }
 }
 
-fn on(directory: &Path, engine: Engine, caching: Caching) -> FileIo {
+fn on(directory: &Path, engine: Engine, io: IoMode) -> FileIo {
     let file = tempfile::tempfile_in(directory).unwrap();
     file.set_len(SIZE).unwrap();
-    FileIo::new(file, options(engine, caching)).unwrap()
+    FileIo::new(file, options(engine, io)).unwrap()
 }
 
 /// Every engine, direct where the disk allows and buffered, on disk and in memory.
 fn everywhere(check: impl Fn(&FileIo)) {
     for engine in ENGINES {
-        check(&on(&disk(), engine, Caching::Auto));
-        check(&on(&disk(), engine, Caching::Buffered));
-        check(&on(Path::new(MEMORY), engine, Caching::Auto));
+        check(&on(&disk(), engine, IoMode::Auto));
+        check(&on(&disk(), engine, IoMode::Buffered));
+        check(&on(Path::new(MEMORY), engine, IoMode::Auto));
     }
 }
 
@@ -115,7 +115,7 @@ fn zeroing_and_punching_read_as_zeroes() {
 
 #[test]
 fn zeroes_are_written_where_the_file_system_has_no_call_for_them() {
-    let file = on(&disk(), Engine::Auto, Caching::Buffered);
+    let file = on(&disk(), Engine::Auto, IoMode::Buffered);
     write(&file, 0, &pattern(65536, 5), Durability::Volatile);
     file.can_punch.set(false);
     file.can_zero.set(false);
@@ -139,7 +139,7 @@ fn probing_for_holes_changes_nothing() {
 fn a_full_device_is_told_from_a_broken_one() {
     for engine in ENGINES {
         let full = OpenOptions::new().read(true).write(true).open("/dev/full").unwrap();
-        let file = FileIo::new(full, options(engine, Caching::Buffered)).unwrap();
+        let file = FileIo::new(full, options(engine, IoMode::Buffered)).unwrap();
         let error = wait(&file, file.write(0, DataBuf::zeroed(4096), Durability::Volatile)).unwrap_err();
         assert_eq!(error.kind, IoErrorKind::NoSpace);
         // Past what is known to be inline: by the engine.
@@ -174,7 +174,7 @@ fn watched(len: usize) -> (DataBuf, Weak<Memory>) {
 #[test]
 fn a_dropped_future_leaves_its_buffer_to_the_operation() {
     for engine in ENGINES {
-        let file = on(&disk(), engine, Caching::Buffered);
+        let file = on(&disk(), engine, IoMode::Buffered);
         let (buf, watch) = watched(65536);
         {
             let mut write = pin!(file.write(0, buf, Durability::Durable));
@@ -194,7 +194,7 @@ fn a_dropped_future_leaves_its_buffer_to_the_operation() {
 #[test]
 fn a_future_dropped_before_the_start_never_writes() {
     for engine in ENGINES {
-        let file = on(&disk(), engine, Caching::Buffered);
+        let file = on(&disk(), engine, IoMode::Buffered);
         let (buf, watch) = watched(4096);
         {
             let mut write = pin!(file.write(0, buf, Durability::Durable));
@@ -210,7 +210,7 @@ fn dropping_the_file_waits_for_what_runs() {
     for engine in ENGINES {
         let named = tempfile::NamedTempFile::new_in(disk()).unwrap();
         named.as_file().set_len(SIZE).unwrap();
-        let file = FileIo::new(named.reopen().unwrap(), options(engine, Caching::Buffered)).unwrap();
+        let file = FileIo::new(named.reopen().unwrap(), options(engine, IoMode::Buffered)).unwrap();
         let watches: Vec<Weak<Memory>> = (0..16)
             .map(|i| {
                 let (buf, watch) = watched(4096);
@@ -229,7 +229,7 @@ fn dropping_the_file_waits_for_what_runs() {
 #[test]
 fn more_operations_than_there_is_room_for_all_end() {
     for engine in ENGINES {
-        let file = on(&disk(), engine, Caching::Auto);
+        let file = on(&disk(), engine, IoMode::Auto);
         let mut running: Vec<_> = (0..300u64)
             .map(|i| Box::pin(file.write(i % 256 * 4096, DataBuf::from_slice(&[7; 4096]), Durability::Durable)))
             .collect();
@@ -248,7 +248,7 @@ fn more_operations_than_there_is_room_for_all_end() {
 
 #[test]
 fn an_idle_or_cached_file_starts_no_engine() {
-    let file = on(Path::new(MEMORY), Engine::Uring, Caching::Auto);
+    let file = on(Path::new(MEMORY), Engine::Uring, IoMode::Auto);
     write(&file, 0, &pattern(4096, 8), Durability::Durable);
     assert_eq!(read(&file, 0, 4096), pattern(4096, 8));
     wait(&file, file.flush()).unwrap();
@@ -257,7 +257,7 @@ fn an_idle_or_cached_file_starts_no_engine() {
 
 #[test]
 fn cached_pages_of_a_disk_are_read_and_written_without_an_engine() {
-    let file = on(&disk(), Engine::Uring, Caching::Buffered);
+    let file = on(&disk(), Engine::Uring, IoMode::Buffered);
     write(&file, 0, &pattern(4096, 9), Durability::Volatile);
     assert_eq!(read(&file, 0, 4096), pattern(4096, 9));
     assert!(!file.queue.has_started());
@@ -266,20 +266,20 @@ fn cached_pages_of_a_disk_are_read_and_written_without_an_engine() {
 #[test]
 fn direct_io_is_used_only_where_the_volumes_blocks_fit() {
     let layout = |direct| Layout { direct, resident: false, block: 4096 };
-    let ask = |direct, caching, block_size| {
-        direct_alignment(&layout(direct), FileOptions { engine: Engine::Auto, caching, block_size })
+    let ask = |direct, io, block_size| {
+        direct_alignment(&layout(direct), FileOptions { engine: Engine::Auto, io, block_size })
     };
-    assert_eq!(ask(Some(512), Caching::Auto, 512).unwrap(), Some(512));
-    assert_eq!(ask(Some(4096), Caching::Auto, 512).unwrap(), None);
-    assert_eq!(ask(Some(512), Caching::Buffered, 512).unwrap(), None);
-    assert_eq!(ask(None, Caching::Auto, 4096).unwrap(), None);
+    assert_eq!(ask(Some(512), IoMode::Auto, 512).unwrap(), Some(512));
+    assert_eq!(ask(Some(4096), IoMode::Auto, 512).unwrap(), None);
+    assert_eq!(ask(Some(512), IoMode::Buffered, 512).unwrap(), None);
+    assert_eq!(ask(None, IoMode::Auto, 4096).unwrap(), None);
     assert_eq!(
-        ask(Some(4096), Caching::Direct, 512).unwrap_err().to_string(),
+        ask(Some(4096), IoMode::Direct, 512).unwrap_err().to_string(),
         "the file system takes O_DIRECT only in multiples of 4096 bytes and the volume's blocks have 512; \
          use buffered I/O, or volumes with blocks of 4096 bytes"
     );
     assert_eq!(
-        ask(None, Caching::Direct, 512).unwrap_err().to_string(),
+        ask(None, IoMode::Direct, 512).unwrap_err().to_string(),
         "the file system takes no O_DIRECT on it; use buffered I/O"
     );
 }
