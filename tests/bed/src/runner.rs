@@ -19,6 +19,8 @@ use std::time::Instant;
 
 /// How many lines of each log a failure shows.
 const SHOWN_LINES: usize = 25;
+/// How much of a line: some daemons write whole objects on one.
+const SHOWN_COLUMNS: usize = 300;
 
 /// A test: its name, such as `vm::survives_a_power_cut`, and what it does.
 #[derive(Debug, Clone, Copy)]
@@ -174,7 +176,7 @@ fn show_logs(folder: &Path) {
         let text = String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()).into_owned();
         if !text.trim().is_empty() {
             println!("     ---- the end of {} ----", log.display());
-            host::tail(&text, SHOWN_LINES).lines().for_each(|line| println!("     {line}"));
+            host::tail(&text, SHOWN_LINES).lines().for_each(|line| println!("     {line:.SHOWN_COLUMNS$}"));
         }
     }
 }

@@ -43,6 +43,6 @@ pub fn an_older_api_is_served(context: &Context) -> Result<()> {
     let bed = context.bed()?;
     let plane = ControlPlane::start(&bed, ControlPlaneSpec::new().emulated_version("1.35"))?;
     let version = plane.kubectl_must(["get", "--raw", "/version"])?;
-    ensure!(version.contains(r#""minor": "35""#), "{version}");
+    ensure!(version.contains(r#""emulationMinor": "35""#), "{version}");
     Ok(())
 }

@@ -13,7 +13,7 @@ pub fn a_guest_has_what_a_node_needs(context: &Context) -> Result<()> {
     ensure!(vm.must("cat /etc/iscsi/initiatorname.iscsi")? == "InitiatorName=iqn.2026-01.bed.test:own-name");
     vm.must("modprobe -a target_core_user iscsi_target_mod tcm_loop iscsi_tcp")?;
     ensure!(vm.must("ls /sys/kernel/config/target")?.contains("core"), "configfs has no target tree");
-    vm.must("ping -c1 -W2 10.77.0.1 && ping -c1 -W2 fd77::1")?;
+    vm.must("busybox ping -c1 -W2 10.77.0.1 && busybox ping -c1 -W2 fd77::1")?;
     the_hosts_root_is_not_written(&vm)?;
     vm.start_udev()?;
     vm.dmesg_must_be_clean()

@@ -247,12 +247,13 @@ impl Vm {
         Ok(())
     }
 
-    /// Starts iscsid under this VM's own initiator name, and makes sure that it answers.
+    /// Starts iscsid under this VM's own initiator name, and makes sure that it answers. Loads the SCSI disk driver
+    /// too: udev would do that where it runs.
     ///
     /// # Errors
     /// When it does not come up.
     pub fn start_iscsid(&self) -> Result<()> {
-        self.must("modprobe iscsi_tcp && mkdir -p /run/lock/iscsi && iscsid")?;
+        self.must("modprobe -a iscsi_tcp sd_mod && mkdir -p /run/lock/iscsi && iscsid")?;
         self.wait_for("iscsiadm -m session 2>&1 | grep -q 'No active sessions'", Duration::from_secs(10)).map(drop)
     }
 
