@@ -1,2 +1,72 @@
-//! Stub.
-fn main() {}
+//! The node agent: writes LIO's configfs for this node's LUNs, runs the TCMU ring of each in userspace,
+//! and tells what became of them.
+//!
+//! [`node`] decides what each LUN needs, [`lun`] serves one ring, [`source`] says what is wanted
+//! (an API server, or a directory of manifests), [`storage`] lists the kinds of pool there are.
+
+#![forbid(unsafe_code)]
+
+mod agent;
+mod args;
+mod check;
+mod lun;
+mod node;
+mod source;
+mod status;
+mod storage;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use args::{Cli, Command, Serve};
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("lunette-node: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<bool> {
+    match command {
+        Command::Check => Ok(check::run()),
+        Command::Status(args) => runtime()?.block_on(status::show(args.run.socket(), args.output)).map(|()| true),
+        Command::Serve(args) => serve(args).map(|()| true),
+    }
+}
+
+fn serve(args: Serve) -> anyhow::Result<()> {
+    log(args.log_json);
+    choose_tls();
+    let runtime = runtime()?;
+    let served = runtime.block_on(agent::serve(args));
+    // A thread that sleeps in the kernel or in storage is not waited for.
+    runtime.shutdown_background();
+    served
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    // Each LUN may have one request at storage or configfs that does not come back.
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(4096).enable_all().build()
+}
+
+fn log(json: bool) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json {
+        builder.json().init();
+    } else {
+        builder.init();
+    }
+}
+
+fn choose_tls() {
+    // It fails only if a provider is chosen already, and then that one serves.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

@@ -1,0 +1,158 @@
+//! `lunette-node serve`: the steps from a command line to a serving node, and back.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use lunette_api::identity::IQN_PREFIX;
+use lunette_lio::{IqnPrefix, Real};
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::args::Serve;
+use crate::lun::Kernel;
+use crate::node::{Board, Context, Node, View};
+use crate::source::{Kubernetes, Manifests, Presence, Source};
+use crate::{check, status};
+
+/// How long asking for an API server's address may take.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// What keeps the agent from starting, and what to do.
+pub async fn serve(args: Serve) -> anyhow::Result<()> {
+    let _only = only_agent(&args.run.lock())?;
+    raise_open_files();
+    check::load_modules();
+    let node = node_name(args.node.as_deref())?;
+    let board = Arc::new(Board::default());
+    status::listen(&args.run.socket(), Arc::clone(&board))?;
+    let (views, view) = watch::channel(View::default());
+    let (source, client) = source(&args, &node).await?;
+    let context = Arc::new(context(&args, node, source, board)?);
+    tracing::info!(node = context.node, portals = %list(&args), "serving");
+    follow(&context, views);
+    if let Some(client) = client {
+        announce(&context, client, &args, view.clone());
+    }
+    Node::new(context).run(view, stop_signal()?).await;
+    tracing::info!("stopped; the rings stay, and initiators wait for the next agent");
+    Ok(())
+}
+
+/// One agent a machine: two would serve each other's rings.
+fn only_agent(path: &Path) -> anyhow::Result<Flock<File>> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).with_context(|| format!("cannot make {}: are you root?", parent.display()))?;
+    }
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create(true).truncate(false).open(path);
+    let file = file.with_context(|| format!("cannot open {}: are you root?", path.display()))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(mut lock) => {
+            lock.set_len(0)?;
+            lock.rewind()?;
+            writeln!(lock, "{}", std::process::id())?;
+            Ok(lock)
+        }
+        Err((mut file, _)) => {
+            let mut pid = String::new();
+            // Whoever holds it may be writing its number just now.
+            let _ = file.read_to_string(&mut pid);
+            bail!("another agent (process {}) serves this machine: stop it first", pid.trim())
+        }
+    }
+}
+
+/// A LUN takes a few descriptors; the default limit would do for a few hundred.
+fn raise_open_files() {
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
+fn node_name(given: Option<&str>) -> anyhow::Result<String> {
+    match given {
+        Some(name) => Ok(name.to_owned()),
+        None => {
+            let name = nix::unistd::gethostname().context("the host has no name: give --node")?;
+            name.into_string().map_err(|_| anyhow::anyhow!("the host's name is no text: give --node"))
+        }
+    }
+}
+
+async fn source(args: &Serve, node: &str) -> anyhow::Result<(Source, Option<kube::Client>)> {
+    if let Some(directory) = &args.manifests {
+        let directory = absolute(directory)?;
+        return Ok((Source::Manifests(Manifests::new(directory, node.to_owned(), &args.state_dir)?), None));
+    }
+    let advice =
+        "no API server is configured: give --manifests DIR to serve without one, or run in a pod, or set KUBECONFIG";
+    let connect = tokio::time::timeout(CONNECT_WITHIN, kube::Client::try_default());
+    let client = connect.await.context(advice)?.context(advice)?;
+    let api = Kubernetes::new(client.clone(), node.to_owned(), &args.state_dir);
+    Ok((Source::Kubernetes(api), Some(client)))
+}
+
+fn absolute(directory: &Path) -> anyhow::Result<PathBuf> {
+    let path = std::path::absolute(directory)?;
+    match fs::metadata(&path) {
+        Ok(about) if about.is_dir() => Ok(path),
+        Ok(_) => bail!("{} is not a directory: --manifests names a directory of YAML files", path.display()),
+        Err(error) => bail!("{} cannot be read ({error}): make it, or name another with --manifests", path.display()),
+    }
+}
+
+fn context(args: &Serve, node: String, source: Source, board: Arc<Board>) -> anyhow::Result<Context> {
+    Ok(Context {
+        node,
+        portals: args.portals.clone(),
+        configfs: Arc::new(Real::default()),
+        prefix: IqnPrefix::parse(IQN_PREFIX)?,
+        kernel: Kernel { sysfs: PathBuf::from("/sys"), dev: PathBuf::from("/dev") },
+        source,
+        board,
+    })
+}
+
+fn follow(context: &Arc<Context>, views: watch::Sender<View>) {
+    let context = Arc::clone(context);
+    tokio::spawn(async move {
+        match &context.source {
+            Source::Kubernetes(api) => api.follow(&views).await,
+            Source::Manifests(manifests) => manifests.follow(&views, &context.board).await,
+        }
+    });
+}
+
+fn announce(context: &Context, client: kube::Client, args: &Serve, views: watch::Receiver<View>) {
+    let portals = args.portals.iter().map(ToString::to_string).collect();
+    let presence = Presence::new(client, context.node.clone(), args.namespace.clone(), portals);
+    tokio::spawn(async move { presence.keep(views).await });
+}
+
+fn stop_signal() -> anyhow::Result<watch::Receiver<bool>> {
+    let (stop, stopped) = watch::channel(false);
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.send_replace(true);
+    });
+    Ok(stopped)
+}
+
+fn list(args: &Serve) -> String {
+    args.portals.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

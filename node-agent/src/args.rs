@@ -1,0 +1,86 @@
+//! The command line of `lunette-node`; every flag of the agent is an environment variable too.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use lunette_lio::Portal;
+
+use crate::status::Format;
+
+/// Lunette's node agent: serves SCSI logical units over iSCSI from this node.
+#[derive(Debug, Parser)]
+#[command(version, about, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve this node's LUNs until told to stop (SIGTERM). Initiators wait for the next agent then.
+    Serve(Serve),
+    /// Show the LUNs that the agent on this machine serves.
+    Status(Status),
+    /// Say what this node lacks to serve LUNs, and the command that mends it.
+    Check,
+}
+
+/// How to serve.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Serve the manifests (*.yaml, *.yml, *.json) of this directory, and watch it, instead of asking an API server.
+    #[arg(long, env = "LUNETTE_MANIFESTS", value_name = "DIR")]
+    pub manifests: Option<PathBuf>,
+    /// Where targets listen: ADDRESS:PORT, or [ADDRESS]:PORT for IPv6. May be given more than once.
+    #[arg(long = "portal", env = "LUNETTE_PORTALS", value_name = "ADDR:PORT", value_delimiter = ',', required = true, value_parser = portal)]
+    pub portals: Vec<Portal>,
+    /// This node's name; the host's unless given.
+    #[arg(long, env = "LUNETTE_NODE", value_name = "NAME")]
+    pub node: Option<String>,
+    /// The namespace of this node's Lease.
+    #[arg(long, env = "LUNETTE_NAMESPACE", value_name = "NAME", default_value = "lunette-system")]
+    pub namespace: String,
+    /// Where what must outlive the agent is kept.
+    #[arg(long, env = "LUNETTE_STATE_DIR", value_name = "DIR", default_value = "/var/lib/lunette")]
+    pub state_dir: PathBuf,
+    /// Write logs as JSON.
+    #[arg(long, env = "LUNETTE_LOG_JSON")]
+    pub log_json: bool,
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// How to show.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// How to print; a table unless given.
+    #[arg(short, long, value_enum)]
+    pub output: Option<Format>,
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// Where the running agent is found.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Where the agent's socket and lock are.
+    #[arg(long, env = "LUNETTE_RUN_DIR", value_name = "DIR", default_value = "/run/lunette")]
+    pub run_dir: PathBuf,
+}
+
+impl Run {
+    /// The socket that `status` asks on.
+    pub fn socket(&self) -> PathBuf {
+        self.run_dir.join("node.sock")
+    }
+
+    /// Held by the one agent of this machine.
+    pub fn lock(&self) -> PathBuf {
+        self.run_dir.join("agent.lock")
+    }
+}
+
+fn portal(text: &str) -> Result<Portal, String> {
+    Portal::parse(text).map_err(|error| error.to_string())
+}

@@ -1,0 +1,53 @@
+//! Orders to a LUN's thread, from the agent's control side.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::alarm::Alarm;
+
+/// What a LUN's thread can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Take no more commands, answer those taken, and end. The ring stays: initiators wait.
+    Stop,
+    /// The volume has grown: look.
+    Resized,
+}
+
+/// Orders not yet obeyed.
+#[derive(Debug)]
+pub struct Inbox {
+    orders: Mutex<VecDeque<Order>>,
+    alarm: Arc<Alarm>,
+}
+
+impl Inbox {
+    /// None yet.
+    ///
+    /// # Errors
+    /// The process has no file descriptors left.
+    pub fn new() -> nix::Result<Self> {
+        Ok(Self { orders: Mutex::default(), alarm: Arc::new(Alarm::new()?) })
+    }
+
+    /// Leaves an order and wakes the thread.
+    pub fn send(&self, order: Order) {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).push_back(order);
+        self.alarm.ring();
+    }
+
+    /// The oldest order.
+    pub fn take(&self) -> Option<Order> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// Whether there is nothing to obey.
+    pub fn is_empty(&self) -> bool {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// What wakes the thread.
+    pub fn alarm(&self) -> &Arc<Alarm> {
+        &self.alarm
+    }
+}

@@ -1,0 +1,190 @@
+//! Serving one ring: commands in, replies out, one kick per batch, sleep when there is nothing to do.
+//!
+//! This is where the ring's room and the SCSI room meet, and the only place. A turn takes a bounded
+//! batch of entries, starts each, goes on with those whose storage has answered, and publishes all that
+//! ended with one kick. Invariant: the thread sleeps only after it looked at every source of work since
+//! it said that it would sleep; events of the device are taken before that look, not after.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use lunette_backend::Backend;
+use lunette_scsi::{Outcome, ScsiDisk};
+use lunette_tcmu::{Command, Device, DeviceError, Entry, Reply, Ring, RingError, Ticket};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use thiserror::Error;
+
+use super::inbox::{Inbox, Order};
+use super::tasks::Tasks;
+
+/// Commands taken from the ring before what has ended is published: the kernel copies their data out
+/// under its lock in one kick, and submitters wait meanwhile.
+const BATCH: usize = 32;
+
+/// Why a ring is no longer served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was asked to stop, and answered all it had taken.
+    Stopped,
+    /// The backstore was removed.
+    Removed,
+}
+
+/// A ring cannot be served any more.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// What the kernel wrote makes no sense, or someone reset the ring.
+    #[error(transparent)]
+    Ring(#[from] RingError),
+    /// The UIO device failed.
+    #[error(transparent)]
+    Device(DeviceError),
+    /// Sleeping failed.
+    #[error("poll failed: {0}")]
+    Poll(#[from] Errno),
+}
+
+/// Serves `ring` until it is told to stop, or cannot go on.
+///
+/// # Errors
+/// The ring has to be reset and attached again.
+pub fn serve<B: Backend>(
+    unit: &ScsiDisk<B>,
+    device: &Device,
+    ring: &mut Ring,
+    inbox: &Inbox,
+) -> Result<End, ServeError> {
+    match run(unit, device, ring, inbox) {
+        Err(ServeError::Device(DeviceError::Removed)) => Ok(End::Removed),
+        other => other,
+    }
+}
+
+fn run<B: Backend>(unit: &ScsiDisk<B>, device: &Device, ring: &mut Ring, inbox: &Inbox) -> Result<End, ServeError> {
+    let mut tasks = Tasks::new(Arc::clone(inbox.alarm()));
+    let start = |command: Command| execute(unit, command);
+    let mut stopping = false;
+    loop {
+        stopping |= obey(unit, inbox);
+        let taken = if stopping { 0 } else { take_batch(ring, &mut tasks, start)? };
+        let ended = go_on(unit, ring, &mut tasks);
+        if ring.publish() {
+            device.kick().map_err(ServeError::Device)?;
+        }
+        if stopping && tasks.len() == 0 {
+            return Ok(End::Stopped);
+        }
+        if taken == 0 && ended == 0 {
+            sleep(unit, device, ring, inbox, &tasks, stopping)?;
+        }
+    }
+}
+
+async fn execute<B: Backend>(unit: &ScsiDisk<B>, command: Command) -> (Ticket, Outcome) {
+    let Command { ticket, cdb, data, bidi: _ } = command;
+    (ticket, unit.execute(&cdb, data).await)
+}
+
+/// Does what the inbox says; whether that is to stop.
+fn obey<B: Backend>(unit: &ScsiDisk<B>, inbox: &Inbox) -> bool {
+    let mut stop = false;
+    while let Some(order) = inbox.take() {
+        match order {
+            Order::Stop => stop = true,
+            Order::Resized => refresh(unit),
+        }
+    }
+    stop
+}
+
+fn refresh<B: Backend>(unit: &ScsiDisk<B>) {
+    match unit.refresh_size() {
+        Ok(size) => tracing::info!(size, "the LUN has a new size"),
+        Err(error) => tracing::warn!(%error, "the LUN keeps its size: its volume cannot be asked"),
+    }
+}
+
+/// Starts up to a batch of commands and answers those that end at once; how many entries there were.
+fn take_batch<F: Future<Output = (Ticket, Outcome)>>(
+    ring: &mut Ring,
+    tasks: &mut Tasks<F>,
+    start: impl Fn(Command) -> F,
+) -> Result<usize, RingError> {
+    for taken in 0..BATCH {
+        match ring.next()? {
+            None => return Ok(taken),
+            Some(Entry::Command(command)) => {
+                if let Some((ticket, outcome)) = tasks.start(start(command)) {
+                    answer(ring, ticket, &outcome);
+                }
+            }
+            Some(Entry::TaskManagement { kind, cmd_ids }) => {
+                tracing::debug!(?kind, commands = cmd_ids.len(), "task management under way");
+            }
+        }
+    }
+    Ok(BATCH)
+}
+
+/// Hands queued operations to the kernel, takes finished ones, and answers the commands that ended.
+fn go_on<B: Backend, F: Future<Output = (Ticket, Outcome)>>(
+    unit: &ScsiDisk<B>,
+    ring: &mut Ring,
+    tasks: &mut Tasks<F>,
+) -> usize {
+    if tasks.len() == 0 {
+        return 0;
+    }
+    if let Some(driver) = unit.disk().driver() {
+        driver.submit();
+        driver.reap();
+    }
+    let mut ended = 0;
+    tasks.poll_woken(|(ticket, outcome)| {
+        answer(ring, ticket, &outcome);
+        ended += 1;
+    });
+    ended
+}
+
+fn answer(ring: &mut Ring, ticket: Ticket, outcome: &Outcome) {
+    let sense = outcome.sense_bytes();
+    let sense = sense.as_ref().map_or(&[][..], |bytes| bytes);
+    ring.complete(ticket, &Reply { status: outcome.status, sense, read_len: outcome.data_in });
+}
+
+/// Sleeps until the kernel, the storage, a waker or an order has something.
+fn sleep<B: Backend, F: Future>(
+    unit: &ScsiDisk<B>,
+    device: &Device,
+    ring: &Ring,
+    inbox: &Inbox,
+    tasks: &Tasks<F>,
+    stopping: bool,
+) -> Result<(), ServeError> {
+    let alarm = inbox.alarm();
+    alarm.arm();
+    if !inbox.is_empty() || tasks.any_woken() || (!stopping && ring.has_entries()) {
+        alarm.disarm();
+        return Ok(());
+    }
+    let driver = unit.disk().driver().filter(|driver| driver.in_flight() > 0);
+    let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
+    let mut fds = [readable(device.as_fd()), readable(alarm.as_fd()), readable(alarm.as_fd())];
+    if let Some(driver) = driver {
+        fds[2] = readable(driver.event_fd());
+    }
+    let watched = if driver.is_some() { 3 } else { 2 };
+    let polled = poll(&mut fds[..watched], PollTimeout::NONE);
+    alarm.disarm();
+    match polled {
+        Ok(_) => {}
+        Err(Errno::EINTR) => return Ok(()),
+        Err(errno) => return Err(errno.into()),
+    }
+    if fds[0].any().unwrap_or(true) {
+        device.consume().map_err(ServeError::Device)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! What became of every LUN, and what else a person should know: read by `lunette-node status`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lunette_api::{Lun, LunStatus};
+
+/// One LUN on the board.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The object as its author wrote it.
+    pub lun: Arc<Lun>,
+    /// What became of it, whole: the operator's part and ours.
+    pub status: LunStatus,
+}
+
+/// All LUNs of this node, by UID, and notices about things that are no LUN.
+#[derive(Debug, Default)]
+pub struct Board {
+    entries: Mutex<BTreeMap<String, Entry>>,
+    notices: Mutex<Vec<String>>,
+}
+
+impl Board {
+    /// Writes what became of a LUN.
+    pub fn put(&self, uid: &str, entry: Entry) {
+        lock(&self.entries).insert(uid.to_owned(), entry);
+    }
+
+    /// Takes a LUN off.
+    pub fn remove(&self, uid: &str) {
+        lock(&self.entries).remove(uid);
+    }
+
+    /// All LUNs, by namespace and name.
+    pub fn entries(&self) -> Vec<Entry> {
+        let mut entries: Vec<Entry> = lock(&self.entries).values().cloned().collect();
+        entries.sort_by_cached_key(|entry| super::wanted::owner(&entry.lun));
+        entries
+    }
+
+    /// Replaces the notices: what is wrong with something that is no LUN, such as a manifest.
+    pub fn set_notices(&self, notices: Vec<String>) {
+        *lock(&self.notices) = notices;
+    }
+
+    /// Those of `notices` that are not on the board yet.
+    pub fn notices_new_in(&self, notices: &[String]) -> Vec<String> {
+        let known = lock(&self.notices);
+        notices.iter().filter(|notice| !known.contains(notice)).cloned().collect()
+    }
+
+    /// The notices.
+    pub fn notices(&self) -> Vec<String> {
+        lock(&self.notices).clone()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

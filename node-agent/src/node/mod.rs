@@ -1,0 +1,196 @@
+//! This node: which LUNs it must serve, and one worker for each that makes it so.
+//!
+//! A source (the API server, or a directory of manifests) says what is wanted as a [`View`]; [`Node`]
+//! gives each LUN's part of it to that LUN's [`worker`]; what became of it is written on the [`Board`],
+//! from where the source reports it and `lunette-node status` shows it. Level-triggered throughout: a
+//! worker looks at what is and what is wanted, never at what changed.
+
+mod board;
+mod credentials;
+mod export;
+mod intent;
+mod report;
+mod trouble;
+mod wanted;
+mod worker;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lunette_api::{Lun, LunPool};
+use lunette_lio::{Configfs, IqnPrefix, Portal, Uid};
+use tokio::sync::{mpsc, watch};
+
+pub use board::{Board, Entry};
+pub use credentials::SecretData;
+use intent::Intent;
+pub use trouble::Trouble;
+use worker::Worker;
+
+use crate::lun::Kernel;
+use crate::source::Source;
+
+/// What does not change while the agent runs.
+pub struct Context {
+    /// This node's name.
+    pub node: String,
+    /// Where targets listen.
+    pub portals: Vec<Portal>,
+    /// LIO's configfs.
+    pub configfs: Arc<dyn Configfs>,
+    /// What our targets' names begin with.
+    pub prefix: IqnPrefix,
+    /// Where the kernel's devices are.
+    pub kernel: Kernel,
+    /// Who says what is wanted.
+    pub source: Source,
+    /// Where what became of it is written.
+    pub board: Arc<Board>,
+}
+
+/// What is wanted of this node.
+#[derive(Clone, Default)]
+pub struct View {
+    /// Its LUNs, by UID.
+    pub luns: BTreeMap<String, Arc<Lun>>,
+    /// All pools, by name.
+    pub pools: BTreeMap<String, Arc<LunPool>>,
+    /// Whether nothing is missing: only then is an export that no LUN wants removed.
+    pub complete: bool,
+}
+
+/// The workers of this node's LUNs.
+pub struct Node {
+    context: Arc<Context>,
+    workers: HashMap<String, watch::Sender<Intent>>,
+    finished: mpsc::UnboundedReceiver<String>,
+    finish: mpsc::UnboundedSender<String>,
+    orphans_sought: bool,
+}
+
+impl Node {
+    /// A node that serves nothing yet.
+    pub fn new(context: Arc<Context>) -> Self {
+        let (finish, finished) = mpsc::unbounded_channel();
+        Self { context, workers: HashMap::new(), finished, finish, orphans_sought: false }
+    }
+
+    /// Follows the views until `stop` is set, then stops every LUN's thread and leaves the kernel's side
+    /// as it is, so that initiators wait for the next agent.
+    pub async fn run(mut self, mut views: watch::Receiver<View>, mut stop: watch::Receiver<bool>) {
+        loop {
+            let view = views.borrow_and_update().clone();
+            self.follow(&view).await;
+            tokio::select! {
+                Ok(()) = views.changed() => {}
+                Some(uid) = self.finished.recv() => self.forget(&uid),
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+        }
+        self.stop_all().await;
+    }
+
+    async fn follow(&mut self, view: &View) {
+        for (uid, lun) in &view.luns {
+            self.tell(uid, Intent::of(lun, view));
+        }
+        let gone: Vec<String> = self.workers.keys().filter(|uid| !view.luns.contains_key(*uid)).cloned().collect();
+        for uid in gone.into_iter().filter(|_| view.complete) {
+            self.tell_gone(&uid);
+        }
+        if view.complete && !self.orphans_sought {
+            self.orphans_sought = self.seek_orphans(view).await;
+        }
+    }
+
+    fn tell(&mut self, uid: &str, intent: Intent) {
+        match self.workers.get(uid) {
+            Some(worker) => {
+                worker.send_if_modified(|old| {
+                    let changed = *old != intent;
+                    if changed {
+                        *old = intent;
+                    }
+                    changed
+                });
+            }
+            None => self.start_worker(uid, intent),
+        }
+    }
+
+    /// The LUN is not wanted any more. A directory of manifests says so by leaving it out, and then its
+    /// own policy holds; an API server shows a LUN until it is unexported, so one that just vanished was
+    /// moved or torn out, and its data stay.
+    fn tell_gone(&mut self, uid: &str) {
+        let reclaims = self.context.source.leaving_out_deletes();
+        if let Some(worker) = self.workers.get(uid) {
+            worker.send_if_modified(|old| old.make_gone(reclaims));
+        }
+    }
+
+    fn start_worker(&mut self, uid: &str, intent: Intent) {
+        let Ok(parsed) = Uid::parse(uid) else {
+            tracing::warn!(uid, "a Lun has a UID that is no UUID: it is not served");
+            return;
+        };
+        let (sender, receiver) = watch::channel(intent);
+        self.workers.insert(uid.to_owned(), sender);
+        let (finish, name) = (self.finish.clone(), uid.to_owned());
+        let worker = Worker::new(Arc::clone(&self.context), parsed, receiver);
+        tokio::spawn(async move {
+            worker.run().await;
+            // The receiver is gone only when the whole node is.
+            let _ = finish.send(name);
+        });
+    }
+
+    fn forget(&mut self, uid: &str) {
+        if self.workers.get(uid).is_some_and(|worker| worker.is_closed()) {
+            self.workers.remove(uid);
+        }
+    }
+
+    /// Exports of ours that no LUN wants: left by an agent that died before it could remove them. Their
+    /// data stay. Returns whether the kernel's configuration could be read.
+    async fn seek_orphans(&mut self, view: &View) -> bool {
+        let (configfs, prefix) = (Arc::clone(&self.context.configfs), self.context.prefix.clone());
+        let read = tokio::task::spawn_blocking(move || lunette_lio::read_tree(configfs.as_ref(), &prefix)).await;
+        let tree = match read {
+            Ok(Ok(tree)) => tree,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "cannot look for exports that nothing wants");
+                return false;
+            }
+            Err(_) => return false,
+        };
+        for uid in tree.keys().map(ToString::to_string).filter(|uid| !view.luns.contains_key(uid)) {
+            tracing::info!(uid, "an export that no Lun wants is removed; its data stay");
+            self.tell(&uid, Intent::orphan());
+        }
+        true
+    }
+
+    async fn stop_all(&mut self) {
+        for worker in self.workers.values() {
+            worker.send_replace(Intent::Leave);
+        }
+        let all = async {
+            while !self.workers.is_empty() {
+                match self.finished.recv().await {
+                    Some(uid) => drop(self.workers.remove(&uid)),
+                    None => break,
+                }
+            }
+        };
+        if tokio::time::timeout(LEAVE_WITHIN, all).await.is_err() {
+            tracing::warn!(
+                luns = self.workers.len(),
+                "some LUNs still wait for their storage; leaving them as they are"
+            );
+        }
+    }
+}
+
+/// How long running commands may take when the agent stops; below what supervisors grant before SIGKILL.
+const LEAVE_WITHIN: Duration = Duration::from_secs(8);

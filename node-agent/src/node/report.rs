@@ -1,0 +1,138 @@
+//! What a worker says of its LUN: conditions and figures, to the board and to the source.
+//!
+//! Only changes are reported, so a LUN that is well costs no writes.
+
+use std::sync::Arc;
+
+use lunette_api::conditions::{self, reasons};
+use lunette_api::{Lun, LunStatus, Session, Target};
+use lunette_lio::Uid;
+
+use super::{Context, Entry, Trouble};
+
+/// Space in use is reported in steps of this many bytes, so that small writes change no object.
+const ALLOCATED_STEP: u64 = 1 << 20;
+
+/// How far a LUN has come towards being served.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Initiators can log in.
+    pub exported: bool,
+    /// Commands are answered.
+    pub serving: bool,
+    /// Bytes that the device shows.
+    pub capacity: Option<u64>,
+    /// Bytes in use in the pool.
+    pub allocated: Option<u64>,
+    /// Who is logged in.
+    pub sessions: Vec<Session>,
+}
+
+/// Says what became of one LUN.
+pub struct Reporter {
+    context: Arc<Context>,
+    uid: Uid,
+    /// Our part of the status as last said.
+    status: LunStatus,
+    /// Whether the source has it.
+    told: bool,
+}
+
+impl Reporter {
+    /// Nothing said yet.
+    pub fn new(context: Arc<Context>, uid: Uid) -> Self {
+        Self { context, uid, status: LunStatus::default(), told: false }
+    }
+
+    /// How a LUN that is wanted fares.
+    pub async fn serving(&mut self, lun: &Lun, progress: &Progress, trouble: Option<&Trouble>) {
+        let mut status = self.begin(lun);
+        let generation = lun.metadata.generation;
+        let mut set = |type_, is, reason, message: String| {
+            conditions::set(&mut status.conditions, type_, is, reason, message, generation)
+        };
+        let (reason, message) = match trouble {
+            Some(trouble) => (trouble.reason, trouble.message.clone()),
+            None => (reasons::SERVING, "I/O is served".to_owned()),
+        };
+        if progress.exported {
+            set(conditions::EXPORTED, true, reasons::EXPORTED, "initiators that are listed can log in".to_owned());
+        } else {
+            set(conditions::EXPORTED, false, reason, message.clone());
+        }
+        set(conditions::READY, progress.exported && progress.serving && trouble.is_none(), reason, message);
+        if trouble.is_none() {
+            status.capacity = progress.capacity;
+            status.allocated = progress.allocated.map(|bytes| bytes.next_multiple_of(ALLOCATED_STEP));
+            status.sessions = progress.sessions.clone();
+            status.session_count = Some(u32::try_from(progress.sessions.len()).unwrap_or(u32::MAX));
+        }
+        let portals =
+            if progress.exported { self.context.portals.iter().map(ToString::to_string).collect() } else { Vec::new() };
+        status.target = Some(Target { portals, ..Target::default() });
+        self.say(lun, status).await;
+    }
+
+    /// That a LUN is being taken off the fabric, or why it is not off yet.
+    pub async fn removing(&mut self, lun: &Lun, trouble: Option<&Trouble>) {
+        let (reason, message) = match trouble {
+            Some(trouble) => (trouble.reason, trouble.message.as_str()),
+            None if conditions::find(&self.status.conditions, conditions::EXPORTED)
+                .is_some_and(|c| c.reason == reasons::UNEXPORTED) =>
+            {
+                return;
+            }
+            None => (reasons::UNEXPORTING, "the target is being removed"),
+        };
+        self.off(lun, reason, message).await;
+    }
+
+    /// That nothing of a LUN is left on this node, but its data unless they were to go.
+    pub async fn removed(&mut self, lun: &Lun, reclaimed: bool) {
+        let message = if reclaimed {
+            "the target and its data are gone"
+        } else {
+            "the target is gone; its data stay in the pool"
+        };
+        self.off(lun, reasons::UNEXPORTED, message).await;
+    }
+
+    /// That a LUN is gone for good and nobody asks for its status any more.
+    pub async fn gone(&self, lun: Option<&Lun>, reclaimed: bool) {
+        self.context.board.remove(self.uid.as_str());
+        if let Some(lun) = lun {
+            self.context.source.gone(lun, reclaimed).await;
+        }
+    }
+
+    async fn off(&mut self, lun: &Lun, reason: &str, message: &str) {
+        let mut status = LunStatus { conditions: self.begin(lun).conditions, ..LunStatus::default() };
+        status.session_count = Some(0);
+        for type_ in [conditions::EXPORTED, conditions::READY] {
+            conditions::set(&mut status.conditions, type_, false, reason, message, lun.metadata.generation);
+        }
+        self.say(lun, status).await;
+    }
+
+    /// Our part as last said; at first, what an earlier agent said, so that transition times stay.
+    fn begin(&self, lun: &Lun) -> LunStatus {
+        let mut status = self.status.clone();
+        if status.conditions.is_empty() {
+            let ours = |type_: &str| [conditions::EXPORTED, conditions::READY].contains(&type_);
+            let before = lun.status.iter().flat_map(|status| &status.conditions);
+            status.conditions = before.filter(|c| ours(&c.type_)).cloned().collect();
+        }
+        status
+    }
+
+    async fn say(&mut self, lun: &Lun, status: LunStatus) {
+        let changed = status != self.status;
+        if changed || !self.told {
+            self.told = self.context.source.report(lun, &status).await;
+            self.status = status;
+        }
+        let whole = self.context.source.whole_status(&self.context.node, lun, &self.status);
+        let entry = Entry { lun: Arc::new(lun.clone()), status: whole };
+        self.context.board.put(self.uid.as_str(), entry);
+    }
+}

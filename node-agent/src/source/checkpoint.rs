@@ -1,0 +1,92 @@
+//! What was wanted last, on disk: an agent that starts while the API server is away serves that.
+//!
+//! It holds no secrets and no status. A checkpoint that is damaged is no checkpoint.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lunette_api::{Lun, LunPool};
+use serde::{Deserialize, Serialize};
+
+use crate::node::View;
+
+/// A file that holds the last view.
+pub struct Checkpoint {
+    path: PathBuf,
+}
+
+#[derive(Serialize, Deserialize, Default, PartialEq)]
+struct Saved {
+    luns: Vec<Lun>,
+    pools: Vec<LunPool>,
+}
+
+impl Checkpoint {
+    /// Kept in that file.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// The last view, marked as incomplete.
+    pub fn load(&self) -> Option<View> {
+        let saved: Saved = serde_json::from_slice(&fs::read(&self.path).ok()?)
+            .inspect_err(|error| tracing::warn!(%error, path = %self.path.display(), "the checkpoint is damaged: waiting for the API server"))
+            .ok()?;
+        let uid = |lun: &Lun| lun.metadata.uid.clone().unwrap_or_default();
+        let luns = saved.luns.into_iter().map(|lun| (uid(&lun), Arc::new(lun))).collect();
+        let name = |pool: &LunPool| pool.metadata.name.clone().unwrap_or_default();
+        let pools: BTreeMap<_, _> = saved.pools.into_iter().map(|pool| (name(&pool), Arc::new(pool))).collect();
+        Some(View { luns, pools, complete: false })
+    }
+
+    /// Keeps a view.
+    pub fn save(&self, view: &View) {
+        let lun = |lun: &Arc<Lun>| Lun { status: None, ..lun.as_ref().clone() };
+        let pool = |pool: &Arc<LunPool>| LunPool { status: None, ..pool.as_ref().clone() };
+        let saved =
+            Saved { luns: view.luns.values().map(lun).collect(), pools: view.pools.values().map(pool).collect() };
+        if let Err(error) = self.write(&saved) {
+            tracing::warn!(%error, path = %self.path.display(), "what is wanted could not be noted: a restart waits for the API server");
+        }
+    }
+
+    fn write(&self, saved: &Saved) -> std::io::Result<()> {
+        let bytes = serde_json::to_vec(saved)?;
+        if fs::read(&self.path).is_ok_and(|old| old == bytes) {
+            return Ok(());
+        }
+        if let Some(parent) = self.path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        let temporary = self.path.with_extension("new");
+        fs::write(&temporary, bytes)?;
+        fs::rename(temporary, &self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_wanted_comes_back_and_damage_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoint = Checkpoint::new(dir.path().join("a/last-known.json"));
+        assert!(checkpoint.load().is_none());
+        let mut lun: Lun = serde_json::from_value(serde_json::json!({
+            "apiVersion": "lunette.io/v1alpha1", "kind": "Lun",
+            "metadata": {"name": "db", "uid": "u"}, "spec": {"pool": "files", "size": "1Gi"}
+        }))
+        .unwrap();
+        lun.status = Some(lunette_api::LunStatus::default());
+        let view = View { luns: BTreeMap::from([("u".to_owned(), Arc::new(lun))]), complete: true, ..View::default() };
+        checkpoint.save(&view);
+        let loaded = checkpoint.load().unwrap();
+        assert!(!loaded.complete && loaded.luns["u"].status.is_none());
+        assert_eq!(loaded.luns["u"].spec, view.luns["u"].spec);
+        fs::write(dir.path().join("a/last-known.json"), "{\"luns\": [").unwrap();
+        assert!(checkpoint.load().is_none());
+    }
+}

@@ -1,0 +1,182 @@
+//! All files of a directory together: what each says, or said while it could be understood.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use lunette_api::{Lun, LunPool};
+
+use super::parse::{self, Objects};
+use crate::node::{SecretData, View};
+
+/// Namespace and name.
+pub type Key = (String, String);
+
+/// What the directory says.
+#[derive(Default)]
+pub struct Catalog {
+    files: BTreeMap<String, KnownFile>,
+    /// Why the directory itself cannot be read.
+    trouble: Option<String>,
+    luns: BTreeMap<Key, (Lun, SystemTime)>,
+    pools: BTreeMap<String, LunPool>,
+    secrets: BTreeMap<Key, SecretData>,
+    duplicates: Vec<String>,
+    generations: BTreeMap<Key, (i64, Lun)>,
+}
+
+struct KnownFile {
+    stamp: Option<(SystemTime, u64)>,
+    objects: Option<Objects>,
+    trouble: Option<String>,
+}
+
+impl Catalog {
+    /// Reads what changed since the last time.
+    pub fn read(&mut self, directory: &Path) {
+        match names(directory) {
+            Ok(names) => {
+                self.trouble = None;
+                self.files.retain(|name, _| names.contains(name));
+                for name in names {
+                    self.read_file(directory, name);
+                }
+            }
+            Err(error) => {
+                let path = directory.display();
+                self.trouble = Some(format!("{path} cannot be read ({error}): what it said before stays in force"));
+            }
+        }
+        self.gather();
+    }
+
+    /// What is wanted, with identities from `uid`.
+    pub fn view(&self, node: &str, uid: impl Fn(&Lun) -> String) -> View {
+        let mut view = View { complete: self.is_complete(), ..View::default() };
+        for (key, (lun, since)) in &self.luns {
+            if lun.spec.node_name.as_deref().is_some_and(|pinned| pinned != node) {
+                continue;
+            }
+            let mut lun = lun.clone();
+            let uid = lun.metadata.uid.clone().unwrap_or_else(|| uid(&lun));
+            lun.metadata.namespace = Some(key.0.clone());
+            lun.metadata.generation = self.generations.get(key).map(|(generation, _)| *generation);
+            lun.metadata.creation_timestamp = timestamp(*since);
+            lun.metadata.uid = Some(uid.clone());
+            view.luns.insert(uid, Arc::new(lun));
+        }
+        view.pools = self.pools.iter().map(|(name, pool)| (name.clone(), Arc::new(pool.clone()))).collect();
+        view
+    }
+
+    /// The data of one Secret.
+    pub fn secret(&self, namespace: &str, name: &str) -> Option<SecretData> {
+        self.secrets.get(&(namespace.to_owned(), name.to_owned())).cloned()
+    }
+
+    /// What is wrong, a line each.
+    pub fn notices(&self) -> Vec<String> {
+        let files = self.files.iter().filter_map(|(name, file)| {
+            let trouble = file.trouble.as_ref()?;
+            let before = if file.objects.is_some() { "; what it said before stays in force" } else { "" };
+            Some(format!("{name}: {trouble}{before}"))
+        });
+        self.trouble.iter().cloned().chain(files).chain(self.duplicates.iter().cloned()).collect()
+    }
+
+    /// Whether every LUN that someone wants is known: no file is a riddle.
+    fn is_complete(&self) -> bool {
+        self.trouble.is_none() && self.files.values().all(|file| file.objects.is_some())
+    }
+
+    fn read_file(&mut self, directory: &Path, name: String) {
+        let path = directory.join(&name);
+        let stamp = fs::metadata(&path).and_then(|m| Ok((m.modified()?, m.len()))).ok();
+        let known = self.files.entry(name).or_insert(KnownFile { stamp: None, objects: None, trouble: None });
+        if stamp.is_some() && known.stamp == stamp {
+            return;
+        }
+        known.stamp = stamp;
+        match parse::file(&path) {
+            Ok(objects) => (known.objects, known.trouble) = (Some(objects), None),
+            Err(trouble) => known.trouble = Some(trouble),
+        }
+    }
+
+    fn gather(&mut self) {
+        (self.luns, self.pools, self.secrets, self.duplicates) = Default::default();
+        for (file, known) in &self.files {
+            let Some(objects) = &known.objects else { continue };
+            let since = known.stamp.map_or(SystemTime::UNIX_EPOCH, |(modified, _)| modified);
+            for lun in &objects.luns {
+                insert(&mut self.luns, key(lun), (lun.clone(), since), file, "Lun", &mut self.duplicates);
+            }
+            for pool in &objects.pools {
+                let name = pool.metadata.name.clone().unwrap_or_default();
+                insert(&mut self.pools, name, pool.clone(), file, "LunPool", &mut self.duplicates);
+            }
+            for secret in &objects.secrets {
+                let key =
+                    (namespace(secret.metadata.namespace.as_ref()), secret.metadata.name.clone().unwrap_or_default());
+                insert(&mut self.secrets, key, parse::secret_data(secret), file, "Secret", &mut self.duplicates);
+            }
+        }
+        self.count_generations();
+    }
+
+    /// As the API server does: a new spec is a new generation.
+    fn count_generations(&mut self) {
+        for (key, (lun, _)) in &self.luns {
+            let known = self.generations.entry(key.clone()).or_insert_with(|| (1, lun.clone()));
+            if known.1.spec != lun.spec {
+                *known = (known.0 + 1, lun.clone());
+            }
+        }
+    }
+}
+
+/// Namespace and name of a Lun.
+pub fn key(lun: &Lun) -> Key {
+    (namespace(lun.metadata.namespace.as_ref()), lun.metadata.name.clone().unwrap_or_default())
+}
+
+fn namespace(given: Option<&String>) -> String {
+    given.cloned().unwrap_or_else(|| "default".to_owned())
+}
+
+fn insert<K: Ord + std::fmt::Debug, V>(
+    map: &mut BTreeMap<K, V>,
+    key: K,
+    value: V,
+    file: &str,
+    kind: &str,
+    duplicates: &mut Vec<String>,
+) {
+    match map.entry(key) {
+        Entry::Vacant(place) => drop(place.insert(value)),
+        Entry::Occupied(taken) => {
+            duplicates.push(format!("{file}: {kind} {:?} was already given by an earlier file or document, which stays in force: rename one", taken.key()));
+        }
+    }
+}
+
+fn names(directory: &Path) -> std::io::Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let manifest = [".yaml", ".yml", ".json"].iter().any(|ending| name.ends_with(ending));
+        if manifest && !name.starts_with('.') {
+            names.insert(name);
+        }
+    }
+    Ok(names)
+}
+
+fn timestamp(time: SystemTime) -> Option<Time> {
+    Timestamp::try_from(time).ok().map(Time)
+}

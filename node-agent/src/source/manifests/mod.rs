@@ -1,0 +1,146 @@
+//! A directory of manifests as the source: the same YAML that `kubectl apply` takes, watched for changes.
+//!
+//! A file that cannot be read or understood changes nothing: what it said before stays in force, the
+//! trouble is noted where `lunette-node status` shows it, and no export is taken for an orphan
+//! meanwhile. Leaving a LUN out unexports it; its data go only if its `reclaimPolicy` says Delete.
+
+mod catalog;
+mod incarnations;
+mod parse;
+mod watch;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lunette_api::conditions::{self, reasons};
+use lunette_api::{Lun, LunStatus, Target, identity};
+use tokio::sync::{Notify, watch::Sender};
+
+use crate::node::{Board, SecretData, Trouble, View};
+use catalog::Catalog;
+use incarnations::Incarnations;
+
+/// A change that inotify does not tell of (a network file system) is seen this late at most.
+const RESCAN: Duration = Duration::from_secs(5);
+/// What is written together is read together.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// A directory of manifests.
+pub struct Manifests {
+    directory: PathBuf,
+    node: String,
+    catalog: Mutex<Catalog>,
+    incarnations: Mutex<Incarnations>,
+    changed: Arc<Notify>,
+}
+
+impl Manifests {
+    /// The manifests in `directory`; identities that must not come back are kept in `state_dir`.
+    ///
+    /// # Errors
+    /// When the record of identities cannot be read.
+    pub fn new(directory: PathBuf, node: String, state_dir: &std::path::Path) -> anyhow::Result<Self> {
+        let incarnations = Mutex::new(Incarnations::open(&state_dir.join("incarnations.json"))?);
+        let changed = Arc::new(Notify::new());
+        Ok(Self { directory, node, catalog: Mutex::default(), incarnations, changed })
+    }
+
+    /// Follows the directory: a view whenever it says something else.
+    pub async fn follow(&self, views: &Sender<View>, board: &Board) {
+        watch::notify_of_changes(self.directory.clone(), Arc::clone(&self.changed));
+        loop {
+            let (view, notices) = self.load();
+            for notice in board.notices_new_in(&notices) {
+                tracing::warn!("{notice}");
+            }
+            board.set_notices(notices);
+            views.send_if_modified(|old| replace_if_other(old, view));
+            let _ = tokio::time::timeout(RESCAN, self.changed.notified()).await;
+            tokio::time::sleep(SETTLE).await;
+        }
+    }
+
+    /// The data of one Secret among the manifests.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn secret(&self, namespace: &str, name: &str) -> Result<SecretData, Trouble> {
+        let catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+        catalog.secret(namespace, name).ok_or_else(|| {
+            let directory = self.directory.display();
+            let message =
+                format!("there is no Secret {name} in namespace {namespace}: add its manifest to {directory}");
+            Trouble::new(reasons::SECRET_UNUSABLE, message)
+        })
+    }
+
+    /// That nothing is left of a LUN: if its data are gone, its name means another LUN from now on.
+    pub fn gone(&self, lun: &Lun, reclaimed: bool) {
+        if !reclaimed {
+            return;
+        }
+        let mut incarnations = self.incarnations.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = incarnations.advance(&catalog::key(lun)) {
+            tracing::error!(%error, "a LUN was deleted, but that could not be noted: a new one of that name will have its identity");
+        }
+        self.changed.notify_one();
+    }
+
+    fn load(&self) -> (View, Vec<String>) {
+        let mut catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+        catalog.read(&self.directory);
+        let incarnations = self.incarnations.lock().unwrap_or_else(PoisonError::into_inner);
+        let uid = |lun: &Lun| {
+            let (namespace, name) = catalog::key(lun);
+            identity::local_uid(&self.node, &namespace, &name, incarnations.of(&(namespace.clone(), name.clone())))
+        };
+        (catalog.view(&self.node, uid), catalog.notices())
+    }
+}
+
+/// Views are compared by what they say of each LUN and pool.
+fn replace_if_other(old: &mut View, new: View) -> bool {
+    let same_luns = old.luns.len() == new.luns.len()
+        && old.luns.iter().zip(&new.luns).all(|((a, x), (b, y))| {
+            a == b
+                && x.spec == y.spec
+                && x.metadata.name == y.metadata.name
+                && x.metadata.generation == y.metadata.generation
+        });
+    let same_pools = old.pools.len() == new.pools.len()
+        && old.pools.iter().zip(&new.pools).all(|((a, x), (b, y))| a == b && x.spec == y.spec);
+    let same = same_luns && same_pools && old.complete == new.complete;
+    if !same {
+        *old = new;
+    }
+    !same
+}
+
+/// What the operator would say of a LUN that this node serves.
+pub fn placed_here(node: &str, lun: &Lun) -> LunStatus {
+    let uid = lun.metadata.uid.clone().unwrap_or_default();
+    let mut status = LunStatus {
+        node: Some(node.to_owned()),
+        epoch: Some(1),
+        target: Some(Target { iqn: Some(identity::iqn(&uid)), lun: Some(identity::LUN_NUMBER), portals: Vec::new() }),
+        wwid: Some(identity::wwid(&uid)),
+        ..LunStatus::default()
+    };
+    let message = format!("served from manifests by {node}");
+    conditions::set(
+        &mut status.conditions,
+        conditions::PLACED,
+        true,
+        reasons::PLACED,
+        message,
+        lun.metadata.generation,
+    );
+    let since = lun.metadata.creation_timestamp.clone();
+    for condition in &mut status.conditions {
+        if let Some(since) = &since {
+            condition.last_transition_time = since.clone();
+        }
+    }
+    status
+}

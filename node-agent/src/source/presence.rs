@@ -1,0 +1,175 @@
+//! This node in the API: its LunNode, written when it changes, and a Lease that is renewed as a heartbeat.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, ObjectMeta, Patch, PatchParams};
+use kube::{Client, Resource};
+use lunette_api::conditions::{self, reasons};
+use lunette_api::{AGENT_MANAGER, LunNode, LunNodeStatus, LunPool, NodePool};
+use lunette_lio::Preflight;
+use serde_json::json;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::check;
+use crate::node::View;
+use crate::storage::AnyPool;
+
+/// How often the node looks at itself and says that it lives.
+const BEAT: Duration = Duration::from_secs(10);
+/// Seconds after which a node that says nothing counts as gone.
+const LEASE_SECONDS: i32 = 40;
+/// How long a pool may take to answer before it counts as out of reach.
+const POOL_PATIENCE: Duration = Duration::from_secs(5);
+/// Free space is reported in steps of a 128th of the pool, so that small writes change no object.
+const AVAILABLE_STEPS: u64 = 128;
+
+/// This node in the API.
+pub struct Presence {
+    client: Client,
+    node: String,
+    namespace: String,
+    portals: Vec<String>,
+}
+
+impl Presence {
+    /// `namespace` is where the Lease lives.
+    pub fn new(client: Client, node: String, namespace: String, portals: Vec<String>) -> Self {
+        Self { client, node, namespace, portals }
+    }
+
+    /// Keeps the node's objects true, for ever.
+    pub async fn keep(&self, views: tokio::sync::watch::Receiver<View>) {
+        let mut said = None;
+        loop {
+            let pools = views.borrow().pools.values().cloned().collect::<Vec<_>>();
+            let status = self.look(&pools, said.as_ref()).await;
+            if said.as_ref() != Some(&status) && self.say(&status).await {
+                said = Some(status);
+            }
+            self.beat().await;
+            tokio::time::sleep(if said.is_some() { BEAT } else { BEAT / 5 }).await;
+        }
+    }
+
+    async fn look(&self, pools: &[std::sync::Arc<LunPool>], before: Option<&LunNodeStatus>) -> LunNodeStatus {
+        let mut status = self.kernel().await;
+        for pool in pools.iter().filter(|pool| pool.spec.nodes.is_empty() || pool.spec.nodes.contains(&self.node)) {
+            let name = pool.metadata.name.clone().unwrap_or_default();
+            status.pools.insert(name, look_at_pool(pool).await);
+        }
+        if let Some(before) = before {
+            keep_transition_times(&mut status, before);
+        }
+        status
+    }
+
+    async fn kernel(&self) -> LunNodeStatus {
+        let findings = spawn_blocking(|| Preflight::here().check()).await.unwrap_or_default();
+        let modules = check::MODULES.iter().map(|name| ((*name).to_owned(), check::module_is_loaded(name))).collect();
+        let mut status = LunNodeStatus {
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            kernel: read_line("/proc/sys/kernel/osrelease").unwrap_or_default(),
+            modules,
+            initiator_name: check::initiator_name(),
+            portals: self.portals.clone(),
+            pools: BTreeMap::new(),
+            conditions: Vec::new(),
+        };
+        let missing = check::blocking(&findings);
+        let (ready, reason) =
+            if missing.is_empty() { (true, reasons::NODE_READY) } else { (false, reasons::KERNEL_NOT_READY) };
+        let message = if ready { "the node can serve LUNs".to_owned() } else { missing.join("; ") };
+        conditions::set(&mut status.conditions, conditions::READY, ready, reason, message, None);
+        status
+    }
+
+    async fn say(&self, status: &LunNodeStatus) -> bool {
+        let api: Api<LunNode> = Api::all(self.client.clone());
+        let params = PatchParams::apply(AGENT_MANAGER).force();
+        let head = json!({ "name": self.node });
+        let (version, kind) = (LunNode::api_version(&()), LunNode::kind(&()));
+        let node = json!({ "apiVersion": version, "kind": kind, "metadata": head, "spec": {} });
+        let body = json!({ "apiVersion": version, "kind": kind, "metadata": head, "status": status });
+        let made = api.patch(&self.node, &params, &Patch::Apply(&node)).await;
+        let told = match made {
+            Ok(_) => api.patch_status(&self.node, &params, &Patch::Apply(&body)).await,
+            Err(error) => Err(error),
+        };
+        told.inspect_err(|error| tracing::warn!(%error, "the API server did not take this node's LunNode")).is_ok()
+    }
+
+    async fn beat(&self) {
+        let api: Api<Lease> = Api::namespaced(self.client.clone(), &self.namespace);
+        let name = format!("lunette-node-{}", self.node);
+        let lease = Lease {
+            metadata: ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() },
+            spec: Some(LeaseSpec {
+                holder_identity: Some(self.node.clone()),
+                lease_duration_seconds: Some(LEASE_SECONDS),
+                renew_time: Some(MicroTime(Timestamp::now())),
+                ..LeaseSpec::default()
+            }),
+        };
+        let params = PatchParams::apply(AGENT_MANAGER).force();
+        if let Err(error) = api.patch(&name, &params, &Patch::Apply(&lease)).await {
+            tracing::warn!(%error, "the API server did not take this node's heartbeat");
+        }
+    }
+}
+
+async fn look_at_pool(pool: &LunPool) -> NodePool {
+    let spec = pool.spec.clone();
+    let asked = spawn_blocking(move || AnyPool::new(&spec).and_then(|pool| pool.check()));
+    let failed = |message: String| NodePool { message, ..NodePool::default() };
+    match timeout(POOL_PATIENCE, asked).await {
+        Ok(Ok(Ok(capacity))) => NodePool {
+            ready: true,
+            capacity: capacity.total,
+            available: rounded_down(capacity.available, capacity.total),
+            max_volume: capacity.max_volume,
+            message: String::new(),
+        },
+        Ok(Ok(Err(error))) => failed(error.to_string()),
+        Ok(Err(error)) => failed(format!("looking at the pool failed: {error}")),
+        Err(_) => {
+            failed("the pool's storage does not answer: see that its file system is not frozen or gone".to_owned())
+        }
+    }
+}
+
+fn rounded_down(available: u64, total: u64) -> u64 {
+    let step = (total / AVAILABLE_STEPS).max(1);
+    available / step * step
+}
+
+fn keep_transition_times(status: &mut LunNodeStatus, before: &LunNodeStatus) {
+    for condition in &mut status.conditions {
+        if let Some(old) = conditions::find(&before.conditions, &condition.type_)
+            && old.status == condition.status
+        {
+            condition.last_transition_time = old.last_transition_time.clone();
+        }
+    }
+}
+
+fn read_line(path: &str) -> Option<String> {
+    Some(fs::read_to_string(path).ok()?.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_writes_do_not_change_what_is_free() {
+        let total = 128 << 30;
+        assert_eq!(rounded_down(total - 1, total), rounded_down(total - (1 << 29), total));
+        assert_eq!((rounded_down(5, 10), rounded_down(0, 0)), (5, 0));
+    }
+}
