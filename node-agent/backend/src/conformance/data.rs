@@ -66,7 +66,7 @@ pub fn segments_may_be_cut_anywhere<P: Pool>(pool: &P) {
     let cuts: [&[usize]; 5] = [&[8192], &[1, 8191], &[511, 1, 4097, 3583], &[4096, 4096], &[3, 5, 8000, 7, 177]];
     on_each_block_size(pool, |disk| {
         for (seed, lengths) in (1..).zip(cuts) {
-            for gap in [0, 1, 512, 4096] {
+            for gap in [1, 4096] {
                 let bytes = pattern(8192, seed);
                 let mut out = DataBuf::scattered(lengths, gap);
                 out.copy_in(0, &bytes);
@@ -84,7 +84,7 @@ pub fn segments_may_be_cut_anywhere<P: Pool>(pool: &P) {
 pub fn large_transfers_are_whole<P: Pool>(pool: &P) {
     on_each_block_size(pool, |disk| {
         let bytes = pattern(SIZE as usize, 3);
-        let mut out = DataBuf::scattered(&vec![1024; SIZE as usize / 1024], 8);
+        let mut out = DataBuf::scattered(&vec![512; SIZE as usize / 512], 8);
         out.copy_in(0, &bytes);
         wait(disk, disk.write(0, out, Durability::Volatile)).unwrap();
         assert!(read(disk, 0, bytes.len()) == bytes);
@@ -94,9 +94,9 @@ pub fn large_transfers_are_whole<P: Pool>(pool: &P) {
 /// Reads and writes of different places, all in flight together.
 pub fn operations_run_at_depth_32<P: Pool>(pool: &P) {
     on_each_block_size(pool, |disk| {
-        let place = |i: u64| i * 65536;
+        let place = |i: u64| i * 32768;
         let (mut seeds, len) = ([0u8; DEPTH as usize], 16384);
-        for round in 1..8u8 {
+        for round in 1..4u8 {
             let writes = (0..DEPTH).map(|i| {
                 let buf = DataBuf::from_slice(&pattern(len, round + i as u8));
                 let durability = if i % 8 == 0 { Durability::Durable } else { Durability::Volatile };
@@ -133,7 +133,7 @@ pub fn dropped_futures_harm_nothing<P: Pool>(pool: &P) {
     let disk = created(pool, &id, 512);
     let kept = pattern(65536, 9);
     write(&disk, 65536, &kept);
-    for round in 0..16u8 {
+    for round in 0..8u8 {
         begin_and_drop(disk.write(0, DataBuf::from_slice(&vec![round; 65536]), Durability::Durable));
         begin_and_drop(disk.read(0, DataBuf::scattered(&[1024; 64], 3)));
         begin_and_drop(disk.flush());

@@ -22,7 +22,7 @@ use std::future::Future;
 use crate::{Disk, OpenOptions, Pool, PoolError, VolumeId, VolumeSpec, block};
 
 /// Bytes of a volume under test.
-const SIZE: u64 = 4 << 20;
+const SIZE: u64 = 1 << 20;
 const BLOCK_SIZES: [u32; 2] = [512, 4096];
 
 fn id(name: &str) -> VolumeId {

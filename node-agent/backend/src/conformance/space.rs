@@ -5,7 +5,7 @@ use lunette_iobuf::DataBuf;
 use super::{SIZE, id, on_each_block_size, open, options, pattern, spec, wait};
 use crate::{Backend, Discard, Disk, Durability, IoErrorKind, OpenOptions, Pool};
 
-const MIB: u64 = 1 << 20;
+const QUARTER: u64 = SIZE / 4;
 
 fn filled<B: Backend>(disk: &Disk<B>) -> Vec<u8> {
     let bytes = pattern(SIZE as usize, 5);
@@ -19,7 +19,7 @@ fn whole<B: Backend>(disk: &Disk<B>) -> Vec<u8> {
 
 /// Ranges of one block, of many, and of what no allocation unit begins or ends with.
 fn ranges(block: u64) -> [(u64, u64); 4] {
-    [(0, block), (3 * block, 5 * block), (MIB, MIB), (2 * MIB + block, MIB - 2 * block)]
+    [(0, block), (3 * block, 5 * block), (QUARTER, QUARTER), (2 * QUARTER + block, QUARTER - 2 * block)]
 }
 
 /// As promised, and only where it was asked.
@@ -74,11 +74,11 @@ pub fn writing_allocates_and_discarding_frees<P: Pool>(pool: &P) {
     if !disk.geometry().thin {
         return;
     }
-    assert!(before.allocated < MIB);
+    assert!(before.allocated < QUARTER);
     if disk.geometry().discard != Discard::Unsupported {
         wait(&disk, disk.discard(0, SIZE)).unwrap();
         wait(&disk, disk.flush()).unwrap();
-        assert!(pool.usage(&id).unwrap().allocated < MIB);
+        assert!(pool.usage(&id).unwrap().allocated < QUARTER);
     }
 }
 

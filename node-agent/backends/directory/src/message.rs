@@ -7,16 +7,22 @@ use std::path::Path;
 use lunette_backend::{PoolError, PoolErrorKind};
 use nix::errno::Errno;
 
-/// A number of bytes as people say it, with the exact one behind it.
+/// A number of bytes as people say it, with the exact one behind it where that is another.
 pub(crate) struct Bytes(pub u64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const UNITS: [(u32, &str); 6] = [(60, "EiB"), (50, "PiB"), (40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
-        match UNITS.iter().find(|(shift, _)| self.0.trailing_zeros() >= *shift && self.0 > 0) {
-            Some((shift, unit)) => write!(f, "{} {unit}", self.0 >> shift),
-            None => write!(f, "{} bytes", self.0),
+        let Some((shift, unit)) = UNITS.iter().find(|(shift, _)| self.0 >> shift > 0) else {
+            return write!(f, "{} bytes", self.0);
+        };
+        let whole = self.0 >> shift;
+        if self.0.trailing_zeros() >= *shift {
+            return write!(f, "{whole} {unit}");
         }
+        // Cut off, not rounded: a limit must not look larger than it is.
+        let tenths = ((self.0 >> (shift - 10)) & 1023) * 10 / 1024;
+        write!(f, "{whole}.{tenths} {unit} ({} bytes)", self.0)
     }
 }
 
@@ -46,9 +52,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_said_in_the_largest_unit_that_is_exact() {
+    fn bytes_are_said_in_the_largest_unit_and_exactly() {
         assert_eq!(Bytes(16 << 40).to_string(), "16 TiB");
-        assert_eq!(Bytes((16 << 40) - 4096).to_string(), "17179869180 KiB");
+        assert_eq!(Bytes((16 << 40) - 4096).to_string(), "15.9 TiB (17592186040320 bytes)");
+        assert_eq!(Bytes((1 << 30) + (1 << 29)).to_string(), "1.5 GiB (1610612736 bytes)");
         assert_eq!(Bytes(513).to_string(), "513 bytes");
         assert_eq!(Bytes(0).to_string(), "0 bytes");
     }

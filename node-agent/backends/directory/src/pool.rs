@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What an admin says of a directory pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectoryConfig {
-    /// The directory, from the root.
+    /// The directory, from the root. It may be a symbolic link: it is the admin's word.
     pub path: PathBuf,
     /// Whether the page cache is passed by.
     pub io: IoMode,
@@ -173,3 +173,6 @@ fn check_size(size: u64, block_size: u32) -> Result<(), PoolError> {
     let text = format!("a volume cannot have {size} bytes; ask for a multiple of its {block_size}-byte blocks above 0");
     Err(PoolError::new(PoolErrorKind::Invalid, text))
 }
+
+#[cfg(test)]
+mod tests;

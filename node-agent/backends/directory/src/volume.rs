@@ -214,7 +214,7 @@ impl<'a> Volume<'a> {
             return Ok(());
         }
         let text = format!(
-            "the volume {} has {}, more than the {} asked for: a volume never shrinks; ask for at least {0}",
+            "the volume {} has {}, more than the {} asked for: a volume never shrinks; ask for at least {1}",
             self.path().display(),
             Bytes(self.size),
             Bytes(wanted)

@@ -13,7 +13,7 @@ const DISK: &str = env!("CARGO_TARGET_TMPDIR");
 const MEMORY: &str = "/dev/shm";
 
 fn pool(place: &str, io: IoMode, engine: Engine) -> (DirectoryPool, TempDir) {
-    let directory = TempDir::new_in(Path::new(place)).unwrap();
+    let directory = TempDir::new_in(Path::new(place)).expect("a temporary directory");
     let config = DirectoryConfig { path: directory.path().to_owned(), io, marker: None };
     let pool = DirectoryPool::new(config).with_engine(engine).with_patience(Duration::from_millis(50));
     (pool, directory)
