@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 
-use lunette_backend::{Backend, Discard, Disk, Durability, Geometry, IoError};
+use lunette_backend::{Backend, Discard, Disk, Durability, Geometry, IoError, IoErrorKind};
 use lunette_iobuf::DataBuf;
 
 use crate::attach::mode::Mode;
@@ -23,6 +23,8 @@ pub struct ScsiDisk<B> {
     pub(crate) mode: Mode,
     pub(crate) locks: RangeLock,
     capacity_changed: Cell<bool>,
+    /// Whether storage was out of reach when a command last failed.
+    away: Cell<bool>,
     trouble: TroubleLog,
 }
 
@@ -39,6 +41,7 @@ impl<B: Backend> ScsiDisk<B> {
             mode,
             locks: RangeLock::new(),
             capacity_changed: Cell::new(false),
+            away: Cell::new(false),
             trouble: TroubleLog::default(),
         }
     }
@@ -95,7 +98,7 @@ impl<B: Backend> ScsiDisk<B> {
             Op::CompareAndWrite(swap) => data::compare_and_write(self, &swap, data).await,
             Op::StartStopUnit(request) => attach::start_stop(self, request, data).await,
             Op::ModeSelect(select) => attach::mode::select(self, &select, data).await,
-            Op::TestUnitReady => Ok(finish_without_data(data)),
+            Op::TestUnitReady => self.test_unit_ready(data).await,
             op => self.report(op, data),
         }
     }
@@ -132,8 +135,22 @@ impl<B: Backend> ScsiDisk<B> {
 
     #[cold]
     fn refused(&self, cdb: &[u8], refusal: &Refusal) -> Outcome {
-        self.trouble.note(&self.config.identity.serial, cdb.first().copied().unwrap_or(0), refusal);
+        if let Some(error) = refusal.storage_error() {
+            self.away.set(matches!(error.kind, IoErrorKind::Unreachable | IoErrorKind::Fenced));
+            self.trouble.note(&self.config.identity.serial, cdb.first().copied().unwrap_or(0), error);
+        }
         refusal.outcome(self.mode.sense_format())
+    }
+
+    /// TEST UNIT READY. Path checkers send nothing else, so a unit whose storage was away when it was
+    /// last asked for something asks it again.
+    async fn test_unit_ready(&self, data: DataBuf) -> Answer {
+        if self.away.get() {
+            let block = usize::try_from(self.geometry().block_size).unwrap_or(0);
+            self.disk.read(0, DataBuf::zeroed(block)).await?;
+            self.away.set(false);
+        }
+        Ok(finish_without_data(data))
     }
 
     pub(crate) fn geometry(&self) -> &Geometry {

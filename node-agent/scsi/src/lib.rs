@@ -26,9 +26,6 @@ mod refusal;
 mod sense;
 mod units;
 
-#[cfg(test)]
-mod tests;
-
 pub use attach::mode::ModeState;
 pub use config::{Config, Identity, KeepMode, Limits};
 pub use disk::ScsiDisk;

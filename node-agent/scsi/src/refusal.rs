@@ -33,6 +33,14 @@ impl From<IoError> for Refusal {
 }
 
 impl Refusal {
+    /// The storage error behind it, if there is one.
+    pub fn storage_error(&self) -> Option<&IoError> {
+        match self {
+            Self::Check(_) => None,
+            Self::Storage(error) => Some(error),
+        }
+    }
+
     /// The outcome that the initiator sees.
     pub fn outcome(&self, format: SenseFormat) -> Outcome {
         match self {
@@ -80,12 +88,11 @@ pub struct TroubleLog {
 
 impl TroubleLog {
     /// Notes one failed command.
-    pub fn note(&self, serial: &str, operation: u8, refusal: &Refusal) {
-        let Refusal::Storage(error) = refusal else { return };
+    pub fn note(&self, serial: &str, opcode: u8, error: &IoError) {
         if self.is_due(Instant::now()) {
             let cause = error.source().map(ToString::to_string).unwrap_or_default();
             let left_out = self.left_out.take();
-            tracing::warn!(serial, operation, left_out, cause, "a command failed: {error}");
+            tracing::warn!(serial, left_out, cause, "command {opcode:02X}h failed: {error}");
         }
     }
 

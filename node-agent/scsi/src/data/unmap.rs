@@ -6,6 +6,7 @@ use lunette_backend::{Backend, Durability};
 use lunette_iobuf::DataBuf;
 
 use crate::cdb::Cdb;
+use crate::data::Yield;
 use crate::disk::Answer;
 use crate::parameters::parameter_list;
 use crate::{ByteRange, LbaRange, Op, Outcome, ScsiDisk, Sense, asc};
@@ -42,6 +43,7 @@ pub(crate) async fn unmap<B: Backend>(disk: &ScsiDisk<B>, unmap: &Unmap, data: D
     for range in ranges {
         let _claim = disk.locks.share(range).await;
         disk.disk.discard(range.at, range.len).await?;
+        Yield::default().await;
     }
     if disk.durability(false) == Durability::Durable {
         // Without a write cache nothing that was acknowledged may come back after a power cut.

@@ -56,8 +56,8 @@ pub(crate) async fn write_same<B: Backend>(disk: &ScsiDisk<B>, same: &WriteSame,
         return Err(Cdb::invalid(u16::from(same.length_byte), 7).into());
     }
     let block = pattern(disk, same, data)?;
-    let durability = disk.durability(false);
     let _claim = disk.locks.share(range).await;
+    let durability = disk.durability(false);
     match block {
         None => disk.disk.write_zeroes(range.at, range.len, same.unmap, durability).await?,
         Some(block) => write_over(disk, range, &block, durability).await?,

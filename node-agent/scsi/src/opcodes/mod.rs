@@ -28,6 +28,7 @@ pub enum Need {
 }
 
 /// One command.
+#[derive(Debug)]
 pub struct Opcode {
     /// OPERATION CODE.
     pub code: u8,

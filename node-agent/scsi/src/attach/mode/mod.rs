@@ -72,6 +72,3 @@ impl Mode {
         ModeState { write_cache: kept && self.volatile_cache, descriptor_sense: true, software_write_protect: kept }
     }
 }
-
-#[cfg(test)]
-mod tests;

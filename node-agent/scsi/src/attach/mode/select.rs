@@ -1,6 +1,6 @@
 //! MODE SELECT 6 and 10 (SPC-5 6.13, 6.14): a whole parameter list is checked before any of it counts.
 
-use lunette_backend::Backend;
+use lunette_backend::{Backend, IoError, IoErrorKind};
 use lunette_iobuf::DataBuf;
 
 use crate::attach::mode::pages::{self, PAGES};
@@ -8,7 +8,7 @@ use crate::attach::mode::{Mode, ModeState};
 use crate::cdb::Cdb;
 use crate::disk::Answer;
 use crate::parameters::parameter_list;
-use crate::{Op, Outcome, ScsiDisk, Sense, SenseKey, asc};
+use crate::{ByteRange, Op, Outcome, ScsiDisk, Sense, asc};
 
 /// MODE SELECT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,28 +45,25 @@ pub(crate) async fn select<B: Backend>(disk: &ScsiDisk<B>, select: &ModeSelect, 
     }
     let list = parameter_list(&data, select.len)?;
     let medium = Medium { blocks: disk.capacity(), block_size: disk.geometry().block_size };
+    // Nothing is written meanwhile, and no other MODE SELECT changes what this one starts from.
+    let _claim = disk.locks.exclude(ByteRange { at: 0, len: u64::MAX }).await;
     let wanted = read_list(&disk.mode, &list, select.ten, medium)?;
     change(disk, wanted).await
 }
 
-/// Puts new values in force. Turning the write cache off first stops new writes from being volatile,
-/// then makes the earlier ones durable; only then is it acknowledged.
+/// Puts new values in force, while no write is running. What a write cache holds that is turned off is
+/// made durable before that is acknowledged: nothing is volatile afterwards that an initiator might take
+/// for durable.
 async fn change<B: Backend>(disk: &ScsiDisk<B>, wanted: ModeState) -> Answer {
     let before = disk.mode.state.get();
     if wanted == before {
         return Ok(Outcome::good());
     }
     if before.write_cache && !wanted.write_cache {
-        disk.mode.state.set(ModeState { write_cache: false, ..before });
-        if let Err(error) = disk.disk.flush().await {
-            disk.mode.state.set(before);
-            return Err(error.into());
-        }
+        disk.disk.flush().await?;
     }
-    if let Some(Err(error)) = disk.mode.keep.as_ref().map(|keep| keep(wanted)) {
-        disk.mode.state.set(before);
-        tracing::warn!("mode parameters could not be kept, so they stay as they were: {error}");
-        return Err(Sense::new(SenseKey::HardwareError, asc::INTERNAL_TARGET_FAILURE).into());
+    if let Some(keep) = &disk.mode.keep {
+        keep(wanted).map_err(|error| IoError::new(IoErrorKind::Internal, error))?;
     }
     disk.mode.state.set(wanted);
     Ok(Outcome::good())

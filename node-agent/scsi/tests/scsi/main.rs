@@ -1,0 +1,24 @@
+//! The SCSI disk from outside: CDB bytes and data in, data, status and sense out.
+//!
+//! Expected bytes are written out by hand from SPC-5 and SBC-4. `lun` is the bench that runs commands,
+//! `ram` the storage behind it, which can be told to fail and to lose power.
+
+#![allow(clippy::unwrap_used, reason = "the bench of a test, where a wrong number is the test's own fault")]
+
+mod anything;
+mod attach;
+mod buffer;
+mod compare_and_write;
+mod durability;
+mod lun;
+mod mode;
+mod model;
+mod opcodes;
+mod ram;
+mod residual;
+mod rw;
+mod storage_errors;
+mod unmap;
+mod verify;
+mod vpd;
+mod write_same;

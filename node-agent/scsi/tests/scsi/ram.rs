@@ -1,0 +1,162 @@
+//! A volume in RAM with a volatile cache, that can fail, wait, and lose power.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::ops::Deref;
+use std::rc::Rc;
+use std::task::Poll;
+
+use lunette_backend::{Backend, Discard, Driver, Durability, Geometry, IoErrorKind, Result};
+use lunette_iobuf::DataBuf;
+
+/// What a discarded range reads as where discarding promises nothing.
+pub const GARBAGE: u8 = 0xdb;
+
+/// The volume; clones are hands on the same one.
+#[derive(Clone)]
+pub struct Ram(Rc<Medium>);
+
+impl Ram {
+    pub fn new(size: u64, geometry: Geometry) -> Self {
+        Self(Rc::new(Medium::new(size, geometry)))
+    }
+}
+
+impl Deref for Ram {
+    type Target = Medium;
+
+    fn deref(&self) -> &Medium {
+        &self.0
+    }
+}
+
+/// What a volume is made of.
+pub struct Medium {
+    geometry: Geometry,
+    grown: Cell<u64>,
+    size: Cell<u64>,
+    /// What reads see.
+    cached: RefCell<Vec<u8>>,
+    /// What survives a power cut.
+    durable: RefCell<Vec<u8>>,
+    /// What the next operations fail with.
+    pub fail: Cell<Option<IoErrorKind>>,
+    /// How many times an operation is not ready before it does its work.
+    pub delay: Cell<u32>,
+    /// Operations so far, by name, with their range.
+    pub calls: RefCell<Vec<(&'static str, u64, u64)>>,
+}
+
+impl Medium {
+    fn new(size: u64, geometry: Geometry) -> Self {
+        let bytes = vec![0; usize::try_from(size).unwrap()];
+        Self {
+            geometry,
+            grown: Cell::new(size),
+            size: Cell::new(size),
+            durable: RefCell::new(bytes.clone()),
+            cached: RefCell::new(bytes),
+            fail: Cell::new(None),
+            delay: Cell::new(0),
+            calls: RefCell::default(),
+        }
+    }
+
+    /// Makes it larger; it shows at the next `refresh_size`.
+    pub fn grow(&self, size: u64) {
+        let len = usize::try_from(size).unwrap();
+        self.cached.borrow_mut().resize(len, 0);
+        self.durable.borrow_mut().resize(len, 0);
+        self.grown.set(size);
+    }
+
+    pub fn cut_power(&self) {
+        *self.cached.borrow_mut() = self.durable.borrow().clone();
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        self.cached.borrow().clone()
+    }
+
+    pub fn count(&self, operation: &str) -> usize {
+        self.calls.borrow().iter().filter(|call| call.0 == operation).count()
+    }
+
+    async fn enter(&self, operation: &'static str, at: u64, len: u64) -> Result<()> {
+        self.calls.borrow_mut().push((operation, at, len));
+        let mut left = self.delay.get();
+        poll_fn(|context| {
+            if left == 0 {
+                return Poll::Ready(());
+            }
+            left -= 1;
+            context.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+        self.fail.get().map_or(Ok(()), |kind| Err(kind.into()))
+    }
+
+    fn set(&self, at: u64, len: u64, durable: bool, byte: u8) {
+        self.put(at, &vec![byte; usize::try_from(len).unwrap()], durable);
+    }
+
+    fn put(&self, at: u64, bytes: &[u8], durable: bool) {
+        let at = usize::try_from(at).unwrap();
+        let range = at..at + bytes.len();
+        self.cached.borrow_mut()[range.clone()].copy_from_slice(bytes);
+        if durable {
+            self.durable.borrow_mut()[range].copy_from_slice(bytes);
+        }
+    }
+}
+
+impl Backend for Ram {
+    fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    fn size(&self) -> u64 {
+        self.size.get()
+    }
+
+    fn refresh_size(&self) -> Result<u64> {
+        self.size.set(self.grown.get());
+        Ok(self.size.get())
+    }
+
+    async fn read(&self, at: u64, mut buf: DataBuf) -> Result<DataBuf> {
+        self.enter("read", at, buf.len() as u64).await?;
+        let from = usize::try_from(at).unwrap();
+        buf.copy_in(0, &self.cached.borrow()[from..from + buf.len()]);
+        Ok(buf)
+    }
+
+    async fn write(&self, at: u64, buf: DataBuf, durability: Durability) -> Result<DataBuf> {
+        self.enter("write", at, buf.len() as u64).await?;
+        self.put(at, &buf.to_vec(), durability == Durability::Durable);
+        Ok(buf)
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.enter("flush", 0, 0).await?;
+        self.durable.borrow_mut().clone_from(&self.cached.borrow());
+        Ok(())
+    }
+
+    async fn discard(&self, at: u64, len: u64) -> Result<()> {
+        self.enter("discard", at, len).await?;
+        self.set(at, len, false, if self.geometry.discard == Discard::Zeroes { 0 } else { GARBAGE });
+        Ok(())
+    }
+
+    async fn write_zeroes(&self, at: u64, len: u64, may_unmap: bool, durability: Durability) -> Result<()> {
+        self.enter(if may_unmap { "unmap_zeroes" } else { "write_zeroes" }, at, len).await?;
+        self.set(at, len, durability == Durability::Durable, 0);
+        Ok(())
+    }
+
+    fn driver(&self) -> Option<&dyn Driver> {
+        None
+    }
+}
