@@ -89,11 +89,16 @@ fn list(repertoire: &Repertoire, filter: &str) -> Result<()> {
 fn run_on_ground(repertoire: &Repertoire, verb: Verb) -> Result<()> {
     let ground = Ground::prepare(&Layout::find()?).context("setting up")?;
     match verb {
-        Verb::Demo { kernel } => (repertoire.demo)(&Context::new(ground, kernel)),
+        Verb::Demo { kernel } => demo(repertoire, &Context::new(ground, kernel)),
         Verb::Test { filter, kernel } => test(repertoire, &ground, &filter, kernel),
         Verb::Shell { kernel } => shell::run(&Context::new(ground, kernel)),
         Verb::Setup | Verb::List { .. } | Verb::GuestExec => Ok(()),
     }
+}
+
+/// The story; the logs of its parts where it failed.
+fn demo(repertoire: &Repertoire, context: &Context) -> Result<()> {
+    (repertoire.demo)(context).inspect_err(|_| runner::show_recent_logs())
 }
 
 /// The filtered tests, on one kernel after the other, with one closing line for all.
@@ -101,8 +106,9 @@ fn test(repertoire: &Repertoire, ground: &Ground, filter: &str, kernels: Vec<Ker
     let tests = runner::select(repertoire.tests, filter);
     let kernels = if kernels.is_empty() { vec![Kernel::default()] } else { kernels };
     let mut sum = Tally::default();
-    for kernel in kernels {
-        let tally = runner::run(&Context::new(ground.clone(), kernel), &tests);
+    for (number, kernel) in kernels.into_iter().enumerate() {
+        let due: Vec<Test> = tests.iter().filter(|test| number == 0 || test.depends_on_the_kernel()).copied().collect();
+        let tally = runner::run(&Context::new(ground.clone(), kernel), &due);
         sum = Tally { passed: sum.passed + tally.passed, failed: sum.failed + tally.failed };
     }
     runner::conclude(sum)

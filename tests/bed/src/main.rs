@@ -1,6 +1,6 @@
 //! The demo and the tests of Lunette, on the ground that the library `lunette_bed` lays.
 //!
-//! Tests are modules listed in `TESTS`; the demo's story is a function. Neither is here yet but for the bed's own.
+//! Tests are modules listed in `TESTS`; the demo's story is a function.
 
 #![forbid(unsafe_code)]
 
@@ -9,8 +9,11 @@ use lunette_bed::runner::{Context, Test};
 use lunette_bed::{Result, smoke};
 use std::process::ExitCode;
 
+#[path = "../../vm/mod.rs"]
+mod vm;
+
 /// Every test, in the order in which they run.
-const TESTS: &[&[Test]] = &[smoke::TESTS];
+const TESTS: &[&[Test]] = &[smoke::TESTS, vm::TESTS];
 
 fn main() -> ExitCode {
     cli::run(Repertoire { tests: &TESTS.concat(), demo })

@@ -4,7 +4,7 @@
 //! fails it, and the end of every log of its beds is printed. What is slow to make can be shared between tests (see
 //! [`Context::shared`]); a failed test takes what is shared with it, so the next one starts fresh.
 
-use crate::bed::{Bed, recent_logs};
+use crate::bed::{Bed, clear_all, recent_logs};
 use crate::progress::elapsed;
 use crate::setup::{Ground, Kernel};
 use crate::{Result, host};
@@ -14,9 +14,13 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
+/// A test longer than this hangs.
+const LONGEST_TEST: Duration = Duration::from_secs(15 * 60);
+/// For a test whose VMs were taken away: longer than any usual wait.
+const LAST_GRACE: Duration = Duration::from_secs(120);
 /// How many lines of each log a failure shows.
 const SHOWN_LINES: usize = 25;
 /// How much of a line: some daemons write whole objects on one.
@@ -27,13 +31,26 @@ const SHOWN_COLUMNS: usize = 300;
 pub struct Test {
     name: &'static str,
     body: fn(&Context) -> Result<()>,
+    each_kernel: bool,
 }
 
 impl Test {
     /// A test named `name`; filters match parts of names.
     #[must_use]
     pub const fn new(name: &'static str, body: fn(&Context) -> Result<()>) -> Test {
-        Test { name, body }
+        Test { name, body, each_kernel: true }
+    }
+
+    /// A test that boots no VM: a run over several kernels runs it once.
+    #[must_use]
+    pub const fn without_vm(name: &'static str, body: fn(&Context) -> Result<()>) -> Test {
+        Test { name, body, each_kernel: false }
+    }
+
+    /// Whether it is to run once for each kernel.
+    #[must_use]
+    pub fn depends_on_the_kernel(&self) -> bool {
+        self.each_kernel
     }
 
     /// Its name.
@@ -141,11 +158,12 @@ pub fn conclude(tally: Tally) -> Result<()> {
 }
 
 fn run_one(context: &Context, test: &Test) -> bool {
-    print!("test {} [Linux {}] ... ", test.name, context.kernel);
+    let kernel = if test.each_kernel { format!(" on Linux {}", context.kernel) } else { String::new() };
+    print!("test {}{kernel} ... ", test.name);
     // A test can take minutes: its name should be there while it does.
     let _ = std::io::stdout().flush();
     let started = Instant::now();
-    let outcome = catch_unwind(AssertUnwindSafe(|| (test.body)(context))).unwrap_or_else(|panic| Err(reason(&*panic)));
+    let outcome = bounded(context, test);
     match outcome {
         Ok(()) => {
             println!("ok ({})", elapsed(started));
@@ -157,10 +175,39 @@ fn run_one(context: &Context, test: &Test) -> bool {
             println!("FAILED ({})", elapsed(started));
             println!("     reason: {error:#}");
             context.drop_shared();
-            recent_logs().iter().for_each(|folder| show_logs(folder));
+            show_recent_logs();
             false
         }
     }
+}
+
+/// Runs a test on a thread of its own. One that takes too long has its VMs and daemons taken away, upon which its
+/// own waits fail; if it does not end even then, the process does, since nothing after it could be trusted.
+fn bounded(context: &Context, test: &Test) -> Result<()> {
+    std::thread::scope(|scope| {
+        let (ended, end) = mpsc::channel();
+        let running = scope.spawn(move || {
+            let outcome = catch_unwind(AssertUnwindSafe(|| (test.body)(context)));
+            // The receiver waits for longer than any test.
+            let _ = ended.send(());
+            outcome.unwrap_or_else(|panic| Err(reason(&*panic)))
+        });
+        let overdue = end.recv_timeout(LONGEST_TEST).is_err();
+        if overdue {
+            clear_all();
+            if end.recv_timeout(LAST_GRACE).is_err() {
+                println!("FAILED: it hangs, and does not end when its VMs are gone");
+                std::process::exit(1);
+            }
+        }
+        let outcome = running.join().unwrap_or_else(|panic| Err(reason(&*panic)));
+        if overdue { outcome.and(Err(anyhow!("it took longer than {LONGEST_TEST:?}"))) } else { outcome }
+    })
+}
+
+/// Prints the end of every log of this process's beds that has not been printed or passed over yet.
+pub fn show_recent_logs() {
+    recent_logs().iter().for_each(|folder| show_logs(folder));
 }
 
 fn reason(panic: &(dyn Any + Send)) -> anyhow::Error {

@@ -15,6 +15,6 @@ pub const TESTS: &[Test] = &[
     Test::new("bed::a_disk_outlives_a_power_cut", vm::a_disk_outlives_a_power_cut),
     Test::new("bed::two_vms_meet_over_iscsi", iscsi::two_vms_meet_over_iscsi),
     Test::new("bed::the_api_server_knows_who_asks", control_plane::the_api_server_knows_who_asks),
-    Test::new("bed::the_api_server_survives_a_restart", control_plane::the_api_server_survives_a_restart),
-    Test::new("bed::an_older_api_is_served_from_the_same_binary", control_plane::an_older_api_is_served),
+    Test::without_vm("bed::the_api_server_survives_a_restart", control_plane::the_api_server_survives_a_restart),
+    Test::without_vm("bed::an_older_api_is_served_from_the_same_binary", control_plane::an_older_api_is_served),
 ];

@@ -4,7 +4,7 @@
 //! clearing ends the process at once; the next run sweeps up.
 
 use super::remains;
-use crate::Result;
+use crate::{Result, setup};
 use anyhow::Context;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -29,5 +29,6 @@ pub fn clear_up_on_signals() -> Result<()> {
 fn end(signal: i32) {
     eprintln!("\nbed: signal {signal}: clearing up");
     remains::clear_all();
+    setup::finish_installing();
     std::process::exit(128 + signal);
 }

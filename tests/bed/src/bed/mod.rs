@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 pub use daemon::Daemon;
 pub use net::{Guest, HOST_IPV4, HOST_IPV6, Net};
+pub(crate) use remains::clear_all;
 pub use remains::{recent_logs, sweep};
 
 /// A handle on a bed; clones are handles on the same one.

@@ -82,7 +82,7 @@ impl Remains {
 }
 
 /// Clears every bed of this process.
-pub(super) fn clear_all() {
+pub fn clear_all() {
     let live: Vec<Remains> = lock(&LIVE).values().cloned().collect();
     live.iter().for_each(Remains::clear);
 }

@@ -33,12 +33,13 @@ impl Accelerator {
         }
     }
 
-    /// The value of QEMU's `-cpu`. Five-level page tables cost emulation time and serve nothing here.
+    /// The value of QEMU's `-cpu`. Emulated, five-level page tables cost time and serve nothing here, and without
+    /// ERMS and FSRM the guest copies eight bytes at a time instead of one: bulk copies are five times as fast.
     #[must_use]
     pub fn processor(self) -> &'static str {
         match self {
             Accelerator::Kvm => "host",
-            Accelerator::Tcg => "max,la57=off",
+            Accelerator::Tcg => "max,la57=off,erms=off,fsrm=off",
         }
     }
 }

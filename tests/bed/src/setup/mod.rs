@@ -19,6 +19,8 @@ use nix::fcntl::{Flock, FlockArg};
 use std::fs::File;
 use std::path::PathBuf;
 
+pub(crate) use packages::finish as finish_installing;
+
 pub use kernels::{Kernel, KernelFiles};
 pub use kvm::Accelerator;
 

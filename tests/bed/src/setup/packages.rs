@@ -12,10 +12,12 @@ use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// What the harness itself, the guests (which see the host's programs) and the tests' initiators use.
 const PACKAGES: &[&str] = &[
     "busybox-static",
+    "dmsetup",
     "e2fsprogs",
     "fio",
     "iproute2",
@@ -56,7 +58,16 @@ fn missing() -> Result<Vec<&'static str>> {
     Ok(missing)
 }
 
+/// Held while packages are installed, which is no time to end at: see [`finish`].
+static INSTALLING: Mutex<()> = Mutex::new(());
+
+/// Waits for an installation that is under way.
+pub fn finish() {
+    drop(INSTALLING.lock());
+}
+
 fn install(layout: &Layout, missing: &[&str]) -> Result<()> {
+    let _under_way = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let _no_services = NoServices::decree()?;
     let apt = Apt::of_the_machine(layout)?;
     apt.update()?;

@@ -226,13 +226,19 @@ impl Vm {
         (self.share().join(&name), format!("/bed/{name}"))
     }
 
-    /// The lines of the kernel's log that no test should cause: warnings with a stack, oopses, hung tasks, lockups.
-    /// Empty is good.
+    /// The lines of the kernel's log that no test should cause: warnings with a stack, oopses, hung tasks, lockups;
+    /// of this boot, and of the earlier ones as far as they reached the console. Empty is good.
     ///
     /// # Errors
     /// When the guest does not answer.
     pub fn dmesg_warnings(&self) -> Result<Vec<String>> {
-        Ok(kernel_log::troubles(&self.must("dmesg")?))
+        let console = std::fs::read(self.console()).context("reading the console's log")?;
+        let mut log = String::from_utf8_lossy(&console).replace('\r', "");
+        log.push_str(&self.must("dmesg")?);
+        let mut troubles = kernel_log::troubles(&log);
+        troubles.sort();
+        troubles.dedup();
+        Ok(troubles)
     }
 
     /// As [`Vm::dmesg_warnings`], but any trouble is an error that shows it.

@@ -60,9 +60,10 @@ fn network(qemu: &mut Command, guest: &Guest) {
     qemu.args(["-device", &format!("virtio-net-pci,netdev=net,mac={},romfile=", guest.mac())]);
 }
 
+/// Warnings and worse go to the console too (`loglevel=5`), so that they are known after a power cut.
 fn kernel_arguments(kernel: &KernelFiles, bed: &Bed, spec: &VmSpec, guest: &Guest) -> String {
     let mut arguments = vec![
-        "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable".to_owned(),
+        "console=ttyS0 loglevel=5 panic=-1 mitigations=off tsc=reliable".to_owned(),
         format!("bed.name={} bed.ipv4={} bed.ipv6={}", spec.name(), guest.ipv4(), guest.ipv6()),
         format!("bed.host={HOST_IPV4} bed.initiator={}", spec.initiator_name()),
         format!("bed.modules={} bed.agent={}", kernel.modules().display(), bed.agent().display()),
