@@ -1,7 +1,8 @@
-//! iSCSI qualified names (RFC 7143 §4.2.7, RFC 3722): validating, and normalised to lower case.
+//! iSCSI names (RFC 7143 §4.2.7, RFC 3722): validating, and normalised to lower case.
 //!
-//! Only the `iqn.` form and only its ASCII part: that is what LIO compares, byte by byte, after it has lowered the
-//! case of what the initiator sent (`iscsi_target_locate_portal`). A name that differs in case only is the same name.
+//! `iqn.`, and for initiators whose firmware has them the rare `eui.` and `naa.`; of ASCII only. LIO compares names
+//! byte by byte, after it has lowered the case of what the initiator sent (`iscsi_target_locate_portal`). So a name
+//! that differs in case only is the same name here too.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +11,7 @@ use serde::{Serialize, Serializer};
 
 use crate::name::Uid;
 
-/// An iSCSI qualified name of a target or an initiator, in lower case.
+/// The iSCSI name of a target or an initiator, in lower case: almost always an iSCSI qualified name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Iqn(String);
 
@@ -31,9 +32,9 @@ pub enum BadIqn {
         /// The first offending character.
         found: char,
     },
-    /// Not `iqn.yyyy-mm.authority[:name]`.
+    /// Not `iqn.yyyy-mm.authority[:name]`, nor `eui.` or `naa.` with their digits.
     #[error(
-        "{given:?} is not an iSCSI qualified name: write iqn.YYYY-MM.reversed.domain:name, such as iqn.2026-01.com.example:host-1"
+        "{given:?} is not an iSCSI name: write iqn.YYYY-MM.reversed.domain:name, such as iqn.2026-01.com.example:host-1, or eui. with 16 or naa. with 16 or 32 hexadecimal digits"
     )]
     Form {
         /// The refused text.
@@ -64,9 +65,21 @@ impl Iqn {
     }
 }
 
-/// `iqn.yyyy-mm.` and a naming authority of non-empty labels, then optionally `:` and a non-empty rest.
 fn well_formed(text: &str) -> bool {
-    let Some(rest) = text.strip_prefix("iqn.") else { return false };
+    match text.split_once('.') {
+        Some(("iqn", rest)) => is_qualified(rest),
+        Some(("eui", digits)) => is_hexadecimal(digits, &[16]),
+        Some(("naa", digits)) => is_hexadecimal(digits, &[16, 32]),
+        _ => false,
+    }
+}
+
+fn is_hexadecimal(text: &str, lengths: &[usize]) -> bool {
+    lengths.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// `yyyy-mm.` and a naming authority of non-empty labels, then optionally `:` and a non-empty rest.
+fn is_qualified(rest: &str) -> bool {
     let (authority, local) = match rest.split_once(':') {
         Some((authority, local)) => (authority, Some(local)),
         None => (rest, None),
@@ -150,6 +163,8 @@ mod tests {
             "iqn.1993-08.org.debian:01:abcdef",
             "iqn.1991-05.com.microsoft:win-1.corp.example",
             "iqn.2001-04.com.example",
+            "eui.02004567a425678d",
+            "naa.62004567ba64678d0123456789abcdef",
         ] {
             assert_eq!(Iqn::parse(good).unwrap().as_str(), good);
         }
@@ -164,7 +179,8 @@ mod tests {
         assert!(message("iqn.2026-01.io.x:a\n").contains("holds '\\n'"));
         for form in [
             "",
-            "eui.02004567a425678d",
+            "eui.02004567a425678",
+            "naa.5200",
             "iqn.2026-13.io.x",
             "iqn.2026-1.io.x",
             "iqn.2026-01",

@@ -39,6 +39,14 @@ impl Portal {
         Portal::try_from(address).map_err(|error| bad(error.reason))
     }
 
+    /// Whether the address belongs to this node, as far as its network namespace goes.
+    ///
+    /// True too where the administrator has allowed to bind to any address (`ip_nonlocal_bind`), for one that moves.
+    pub fn is_local(&self) -> bool {
+        let any_port = SocketAddr::new(self.0.ip(), 0);
+        !TcpListener::bind(any_port).is_err_and(|error| error.kind() == ErrorKind::AddrNotAvailable)
+    }
+
     /// The address and port.
     pub fn address(&self) -> SocketAddr {
         self.0
@@ -113,12 +121,13 @@ pub enum PortalTrouble {
 ///
 /// Opens and closes a socket. `None`: nothing found, or LIO listens there already (targets share a portal).
 pub fn portal_trouble(fs: &dyn Configfs, portal: &Portal) -> Option<PortalTrouble> {
+    if !portal.is_local() {
+        return Some(PortalTrouble::NotLocal { portal: *portal });
+    }
     if lio_listens(fs, portal) {
         return None;
     }
-    let any_port = SocketAddr::new(portal.0.ip(), 0);
-    TcpListener::bind(any_port).and_then(|_| TcpListener::bind(portal.0)).err().map(|error| match error.kind() {
-        ErrorKind::AddrNotAvailable => PortalTrouble::NotLocal { portal: *portal },
+    TcpListener::bind(portal.0).err().map(|error| match error.kind() {
         ErrorKind::AddrInUse => PortalTrouble::InUse { portal: *portal },
         _ => PortalTrouble::Other { portal: *portal, reason: error.to_string() },
     })

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 
 use crate::configfs::{Configfs, Entry, EntryKind};
 use crate::iqn::IqnPrefix;
-use crate::name::{BackstoreName, Uid};
+use crate::name::{BackstoreName, HbaNumber, Uid};
 use crate::node::Node;
 use crate::tree::{Found, Tree};
 
@@ -53,8 +53,8 @@ pub fn read_export(fs: &dyn Configfs, prefix: &IqnPrefix, uid: &Uid) -> Result<F
 /// An empty HBA directory does not tell whose it is: it is found by [`read_export`] of its LUN only.
 pub fn read_tree(fs: &dyn Configfs, prefix: &IqnPrefix) -> Result<Tree, ReadError> {
     let mut uids = BTreeSet::new();
-    for hba in directories(fs, &Node::core())? {
-        let devices = directories(fs, &Node::core().child(&hba))?;
+    for hba in directories(fs, &Node::core())?.iter().filter(|name| HbaNumber::from_directory(name).is_some()) {
+        let devices = directories(fs, &Node::core().child(hba))?;
         uids.extend(devices.iter().filter_map(|device| BackstoreName::owner(device)));
     }
     uids.extend(directories(fs, &Node::iscsi())?.iter().filter_map(|target| prefix.owner(target)));

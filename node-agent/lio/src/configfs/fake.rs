@@ -216,7 +216,8 @@ impl Kernel {
     fn symlink(&mut self, link: &str, to: &str) -> Result<(), Errno> {
         let (directory, _) = objects::split(link);
         let kind = self.objects.kind(directory)?;
-        let target = self.objects.kind(to)?;
+        // The path is walked as any other: a link on the way is followed (`kern_path`).
+        let target = self.objects.kind(self.objects.link(to).unwrap_or(to))?;
         if self.objects.exists(link) {
             return Err(Errno::EEXIST);
         }
@@ -244,6 +245,7 @@ impl Kernel {
             Rule::Control | Rule::ResetRing => Err(Errno::EACCES),
             Rule::UnitSerial => Ok(format!("T10 VPD Unit Serial Number: {text}\n")),
             Rule::Info => Ok(self.session_info(attr)),
+            Rule::AuthenticateTarget => Ok(iscsi::authenticates_target(self, attr).to_owned()),
             Rule::WriteProtect if text.is_empty() => Ok(String::new()),
             _ => Ok(format!("{text}\n")),
         }
@@ -253,7 +255,7 @@ impl Kernel {
         let (old, rule) = self.objects.attribute(attr)?;
         let old = old.to_owned();
         let new = match rule {
-            Rule::ReadOnly | Rule::Info => Err(Errno::EACCES),
+            Rule::ReadOnly | Rule::Info | Rule::AuthenticateTarget => Err(Errno::EACCES),
             Rule::Number(least, most) => number(text, least, most).map(|number| number.to_string()),
             Rule::Word(words) => one_of(text, words),
             Rule::Chap => iscsi::chap(text),

@@ -11,6 +11,7 @@ use nix::errno::Errno;
 
 use super::{Configfs, Entry, EntryKind};
 use crate::node::Node;
+use crate::portal::Portal;
 
 /// The kernel's configfs.
 #[derive(Clone, Debug)]
@@ -57,7 +58,14 @@ impl Configfs for Real {
         if written == bytes.len() { Ok(()) } else { Err(Errno::EIO) }
     }
 
+    /// A portal on an address that the node does not have is EADDRNOTAVAIL: the kernel would open it in silence
+    /// (`IP_FREEBIND`, in `iscsit_setup_np`), and nobody would ever reach it.
     fn mkdir(&self, directory: &Node) -> Result<(), Errno> {
+        let is_portal = directory.parent().is_some_and(|parent| parent.name() == "np");
+        let portal = is_portal.then(|| Portal::parse(directory.name()).ok()).flatten();
+        if portal.is_some_and(|portal| !portal.is_local()) {
+            return Err(Errno::EADDRNOTAVAIL);
+        }
         fs::create_dir(directory.under(&self.target)).map_err(errno)
     }
 
@@ -126,3 +134,6 @@ fn flatten(path: &Path) -> PathBuf {
 fn errno(error: io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,7 +106,7 @@ impl Kernel {
         if self.objects.text(&attrib("nl_reply_supported")) != "-1" {
             return Err(Errno::EINTR);
         }
-        for (name, default) in [("hw_block_size", "512"), ("hw_max_sectors", "128")] {
+        for (name, default) in [("hw_block_size", "512"), ("hw_max_sectors", "128"), ("hw_queue_depth", "128")] {
             if self.objects.text(&attrib(name)) == "0" {
                 self.objects.set(&attrib(name), default.to_owned());
             }

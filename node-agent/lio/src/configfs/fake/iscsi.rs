@@ -37,8 +37,7 @@ impl Kernel {
     pub(super) fn make_tpg(&mut self, path: &str, name: &str) -> Result<(), Errno> {
         numbered::<u16>(name, "tpgt_")?;
         self.objects.add_directory(path, Kind::Tpg, false);
-        self.objects
-            .add_attributes(path, &[("enable", "0", Rule::TpgEnable), ("dynamic_sessions", "", Rule::ReadOnly)]);
+        self.objects.add_attributes(path, &[("enable", "0", Rule::TpgEnable), ("dynamic_sessions", "", Rule::Info)]);
         self.group(path, "attrib", TPG_ATTRIB);
         self.group(path, "param", TPG_PARAM);
         self.group(path, "auth", CHAP);
@@ -136,12 +135,12 @@ impl Kernel {
         }
     }
 
-    /// `lio_target_tiqn_enabletpg`; 6.1 refuses what is so already. While CHAP is demanded, None is dropped.
+    /// `lio_target_tiqn_enabletpg`; what is so already is no change (6.1 and 6.12). While CHAP is demanded, None is dropped.
     pub(super) fn enable_tpg(&mut self, attr: &str, old: &str, text: &str) -> Result<String, Errno> {
         let tpg = split(attr).0.to_owned();
         let new = number(text, 0, 1)?.to_string();
         if new == old {
-            return Err(Errno::EINVAL);
+            return Ok(new);
         }
         if new == "1" {
             self.normalise(&tpg, self.objects.text(&join(&tpg, "attrib/authentication")) == "1");
@@ -190,8 +189,11 @@ impl Kernel {
         let_in
     }
 
-    /// `lio_target_nacl_info_show`, in brief.
+    /// `lio_target_nacl_info_show`, in brief; `dynamic_sessions` is always empty, for there is no demo mode.
     pub(super) fn session_info(&self, attr: &str) -> String {
+        if attr.ends_with("/dynamic_sessions") {
+            return String::new();
+        }
         let acl = split(attr).0;
         let who = split(acl).1;
         if !self.sessions.iter().any(|(tpg, initiator)| format!("{tpg}/acls/{initiator}") == acl) {
@@ -201,6 +203,16 @@ impl Kernel {
             "InitiatorName: {who}\nInitiatorAlias: \nLIO Session ID: 1   ISID: 0x00 02 3d 00 00 01  TSIH: 1  SessionType: Normal\nSession State: TARG_SESS_STATE_LOGGED_IN\n"
         )
     }
+}
+
+/// Whether both files of mutual CHAP say something (`__iscsi_nacl_auth_*_store`).
+pub(super) fn authenticates_target(kernel: &Kernel, attr: &str) -> &'static str {
+    let auth = split(attr).0;
+    let set = |name: &str| {
+        let text = kernel.objects.text(&join(auth, name));
+        !text.is_empty() && !text.starts_with("NULL")
+    };
+    if set("userid_mutual") && set("password_mutual") { "1\n" } else { "0\n" }
 }
 
 fn numbered<T: std::str::FromStr>(name: &str, prefix: &str) -> Result<T, Errno> {
@@ -226,7 +238,7 @@ pub(super) fn write_protect(old: &str, text: &str) -> Result<String, Errno> {
 }
 
 const CHAP: &[(&str, &str, Rule)] = &[
-    ("authenticate_target", "0", Rule::ReadOnly),
+    ("authenticate_target", "0", Rule::AuthenticateTarget),
     ("password", "", Rule::Chap),
     ("password_mutual", "", Rule::Chap),
     ("userid", "", Rule::Chap),

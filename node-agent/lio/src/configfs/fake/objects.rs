@@ -47,6 +47,7 @@ pub(super) enum Rule {
     CmdsnDepth,
     WriteProtect,
     Info,
+    AuthenticateTarget,
 }
 
 #[derive(Clone, Debug)]

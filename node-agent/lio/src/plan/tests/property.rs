@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use crate::configfs::{Configfs, Fake};
 use crate::fixtures::*;
+use crate::iqn::Iqn;
 use crate::name::{HbaNumber, Uid};
 use crate::node::Node;
 use crate::portal::Portal;
@@ -76,6 +77,15 @@ fn not_ours(fs: &Fake) -> BTreeMap<String, String> {
     fs.dump().into_iter().filter(|(path, _)| !path.contains(uid().as_str()) && !path.starts_with(&hba)).collect()
 }
 
+/// Who is on the list now and stays on it: no change of anything else may end their sessions.
+fn stayers(fs: &Fake, want: Option<&Export>) -> impl Iterator<Item = Iqn> {
+    let listed = |target: Option<Target>| {
+        target.into_iter().flat_map(|target| target.tpgs.into_values()).flat_map(|tpg| tpg.acls.into_keys())
+    };
+    let now: BTreeSet<Iqn> = listed(read(fs).export.target).collect();
+    listed(want.and_then(|want| want.target.clone())).filter(move |who| now.contains(who))
+}
+
 /// Until an attempt meets no failure; the first one fails at its `k`-th change, if it has as many.
 fn converge(fs: &Fake, want: Option<&Export>, k: usize) {
     fs.fail_at(Some(k));
@@ -99,7 +109,11 @@ proptest! {
         let fs = populated();
         let before = not_ours(&fs);
         for (want, stop) in wants.iter().zip(stops) {
+            let logged_in: Vec<Iqn> = stayers(&fs, want.as_ref()).filter(|who| fs.login(&target(), who)).collect();
             converge(&fs, want.as_ref(), stop);
+            for who in logged_in {
+                prop_assert!(fs.is_logged_in(&target(), &who), "{} was disturbed", who);
+            }
             prop_assert!(plan_for(&fs, want.as_ref()).is_empty(), "{}", plan_for(&fs, want.as_ref()));
             let found = read(&fs);
             prop_assert_eq!(found.export.target, want.as_ref().and_then(|want| want.target.clone()));
