@@ -1,2 +1,37 @@
-//! Stub.
-fn main() {}
+//! `lunette-operator`: decides which node serves which Lun, and prints the CRDs.
+//!
+//! Arguments, logging, then one role; nothing else happens here. The process never touches storage.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod backoff;
+mod context;
+mod controller;
+mod crds;
+mod error;
+mod events;
+mod finalizer;
+mod http;
+mod leader;
+mod lun;
+mod metrics;
+mod node;
+mod pool;
+mod telemetry;
+mod triggers;
+
+use clap::Parser;
+
+use crate::args::{Args, Role};
+
+fn main() -> anyhow::Result<()> {
+    // Before any TLS: with two providers in the tree rustls would refuse to choose.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let args = Args::parse();
+    telemetry::install(args.log_format);
+    match args.role {
+        Role::Crds(args) => crds::run(&args),
+        Role::Controller(args) => controller::main(args),
+    }
+}

@@ -86,6 +86,8 @@ pub mod reasons {
     pub const IN_USE: &str = "InUse";
     /// Nodes can serve the pool.
     pub const POOL_READY: &str = "PoolReady";
+    /// The object is gone, and what it stood for.
+    pub const DELETED: &str = "Deleted";
     /// Nothing holds the object any more.
     pub const RELEASED: &str = "Released";
 }

@@ -4,8 +4,8 @@
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// What every target of ours begins with (RFC 7143 §4.2.7.4).
-pub const IQN_PREFIX: &str = "iqn.2026-01.io.lunette:";
+/// The naming authority of every target of ours (RFC 7143 §4.2.7.4).
+pub const IQN_PREFIX: &str = "iqn.2026-01.io.lunette";
 
 /// The logical unit number of the one LUN that each target has.
 pub const LUN_NUMBER: u32 = 0;
@@ -16,7 +16,7 @@ const NAA_PREFIX: &str = "6001405";
 /// The target's iSCSI qualified name.
 #[must_use]
 pub fn iqn(uid: &str) -> String {
-    format!("{IQN_PREFIX}{}", uid.to_ascii_lowercase())
+    format!("{IQN_PREFIX}:{}", uid.to_ascii_lowercase())
 }
 
 /// The device's identity: `naa.` and the 32 digits of an NAA IEEE Registered Extended designator whose

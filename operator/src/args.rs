@@ -1,0 +1,66 @@
+//! The command line. Every flag is an environment variable too.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+/// Places Luns on nodes and reports what became of them.
+#[derive(Debug, Parser)]
+#[command(name = "lunette-operator", version)]
+pub struct Args {
+    /// How log lines are written. RUST_LOG says which.
+    #[arg(long, env = "LUNETTE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, global = true)]
+    pub log_format: LogFormat,
+    /// What to do.
+    #[command(subcommand)]
+    pub role: Role,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What the process does.
+#[derive(Debug, Subcommand)]
+pub enum Role {
+    /// Watch Luns, pools and nodes, and place the Luns.
+    Controller(ControllerArgs),
+    /// Print the CustomResourceDefinitions as YAML.
+    Crds(CrdsArgs),
+}
+
+/// How to run the controller. The cluster is the one of KUBECONFIG, or the one that the pod is in.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct ControllerArgs {
+    /// The namespace of the operator and of the agents: their Leases are there.
+    #[arg(long, env = "LUNETTE_NAMESPACE", default_value = "lunette-system")]
+    pub namespace: String,
+    /// The agents' ServiceAccount in that namespace. It is allowed to read the Secrets that placed Luns
+    /// name, and no other.
+    #[arg(long, env = "LUNETTE_AGENT_SERVICE_ACCOUNT", default_value = "lunette-node")]
+    pub agent_service_account: String,
+    /// This instance's name among its replicas, used in the leader's Lease. In a pod: the pod's name.
+    /// Default: the host's name and the process.
+    #[arg(long, env = "LUNETTE_IDENTITY")]
+    pub identity: Option<String>,
+    /// Seconds after which a leader that has fallen silent is replaced. At least 3.
+    #[arg(long, env = "LUNETTE_LEASE_SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u16).range(3..))]
+    pub lease_seconds: u16,
+    /// Where /metrics, /healthz and /readyz are served.
+    #[arg(long, env = "LUNETTE_LISTEN", default_value = "[::]:8080")]
+    pub listen: SocketAddr,
+}
+
+/// Where the CRDs go.
+#[derive(Debug, ClapArgs)]
+pub struct CrdsArgs {
+    /// Write one file per kind into this directory instead of printing.
+    #[arg(long, value_name = "DIR")]
+    pub write: Option<PathBuf>,
+}

@@ -1,0 +1,98 @@
+//! One pool, from what is stored to what should be.
+//!
+//! A pool goes only when the API server itself, and not just the watch, says that no Lun names it; while
+//! that is asked and the finalizer removed, no Lun is placed.
+
+use std::sync::Arc;
+
+use kube::api::ListParams;
+use kube::runtime::controller::Action;
+use kube::{Api, Resource, ResourceExt};
+use lunette_api::conditions::{self, RELEASED, reasons};
+use lunette_api::{Lun, LunPool, POOL_FINALIZER};
+
+use crate::context::{Context, Guarded, malformed};
+use crate::error::Error;
+use crate::events::Weight;
+use crate::finalizer;
+use crate::pool::status;
+
+/// Brings one pool to where it should be.
+///
+/// # Errors
+/// When it cannot be read, or the API server refuses.
+pub async fn reconcile(pool: Arc<Guarded<LunPool>>, context: Arc<Context>) -> Result<Action, Error> {
+    let pool = pool.0.as_ref().map_err(|invalid| malformed("LunPool", invalid))?;
+    let api = Api::all(context.client.clone());
+    if pool.metadata.deletion_timestamp.is_some() {
+        let_go(&api, pool, &context).await?;
+    } else {
+        let pool = finalizer::ensure(&api, pool.clone(), POOL_FINALIZER).await?;
+        say(&api, &pool, &users(&pool, &context), &context).await?;
+    }
+    Ok(Action::await_change())
+}
+
+async fn let_go(api: &Api<LunPool>, pool: &LunPool, context: &Context) -> Result<(), Error> {
+    if !pool.finalizers().iter().any(|f| f == POOL_FINALIZER) {
+        return Ok(());
+    }
+    let shown = users(pool, context);
+    if !shown.is_empty() {
+        return say(api, pool, &shown, context).await;
+    }
+    let no_placements = context.assumed.lock().await;
+    let stored = users_stored(pool, context).await?;
+    if stored.is_empty() {
+        return finalizer::remove(api, pool, POOL_FINALIZER).await;
+    }
+    drop(no_placements);
+    say(api, pool, &stored, context).await
+}
+
+/// The Luns that name the pool, as the watch shows them. One that cannot be read counts for every pool.
+fn users(pool: &LunPool, context: &Context) -> Vec<String> {
+    let name = pool.name_any();
+    let of = |lun: &Guarded<Lun>| match &lun.0 {
+        Ok(lun) => (lun.spec.pool == name).then(|| user(lun.namespace(), lun.name_any())),
+        Err(invalid) => {
+            let metadata = &invalid.metadata;
+            Some(user(metadata.namespace.clone(), metadata.name.clone().unwrap_or_default()))
+        }
+    };
+    let mut users: Vec<_> = context.stores.luns.state().iter().filter_map(|lun| of(lun)).collect();
+    users.sort();
+    users
+}
+
+/// The same, as the API server says it now.
+async fn users_stored(pool: &LunPool, context: &Context) -> Result<Vec<String>, Error> {
+    let luns: Api<Guarded<Lun>> = Api::all(context.client.clone());
+    let params = ListParams::default().fields(&format!("spec.pool={}", pool.name_any())).limit(100);
+    let list = luns.list(&params).await.map_err(Error::api(format!("list the Luns of pool {}", pool.name_any())))?;
+    let mut users: Vec<_> = list.items.iter().map(|l| user(l.namespace(), l.name_any())).collect();
+    users.sort();
+    Ok(users)
+}
+
+fn user(namespace: Option<String>, name: String) -> String {
+    format!("{}/{name}", namespace.unwrap_or_default())
+}
+
+/// Writes what is not there yet, and tells who keeps the pool from going.
+async fn say(api: &Api<LunPool>, pool: &LunPool, users: &[String], context: &Context) -> Result<(), Error> {
+    let nodes: Vec<_> = context.nodes().into_iter().map(|n| (n.clone(), context.is_fresh(&n.name_any()))).collect();
+    let wanted = status::status(pool, &nodes, users);
+    if pool.status.as_ref() == Some(&wanted) {
+        return Ok(());
+    }
+    status::apply(api, pool, &wanted).await?;
+    let shown = pool.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+    if let Some(kept) = conditions::find(&wanted.conditions, RELEASED)
+        && conditions::find(shown, RELEASED).is_none()
+    {
+        let about = pool.object_ref(&());
+        context.events.publish(&about, Weight::Warning, reasons::IN_USE, "Delete", &kept.message).await;
+    }
+    Ok(())
+}
