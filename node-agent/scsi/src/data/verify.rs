@@ -9,6 +9,7 @@ use crate::data::rw::data_out;
 use crate::data::{CHUNK, Yield};
 use crate::disk::Answer;
 use crate::parameters::finish_without_data;
+use crate::refusal::Refusal;
 use crate::{ByteRange, LbaRange, Op, Outcome, ScsiDisk, Sense};
 
 /// VERIFY.
@@ -99,7 +100,7 @@ async fn read_through<B: Backend>(
     disk: &ScsiDisk<B>,
     range: ByteRange,
     find: impl Fn(u64, &DataBuf) -> Option<u64>,
-) -> Result<Option<u64>, crate::refusal::Refusal> {
+) -> Result<Option<u64>, Refusal> {
     let mut done = 0;
     while done < range.len {
         let len = usize::try_from(CHUNK.min(range.len - done)).unwrap_or(0);

@@ -1,7 +1,7 @@
 //! The opcode table: every command that this LUN knows, in one place.
 //!
 //! An entry drives parsing (its mask refuses reserved bits, its length short CDBs), REPORT SUPPORTED
-//! OPERATION CODES, and the reference in the book. A new command is a line in [`table`], a parser and a
+//! OPERATION CODES, and the reference in the book. A new command is a line in [`OPCODES`], a parser and a
 //! handler; nothing else has to know of it.
 
 mod report;

@@ -4,6 +4,7 @@
 //! protection fields (RDPROTECT, WRPROTECT, VRPROTECT: the medium has no protection information), the
 //! group number (GROUP_SUP is zero), NACA (NORMACA is zero).
 
+use super::Need::{Core, CoreReservations, Discard};
 use super::{Need, Opcode, parse_report_opcodes, parse_report_tmfs};
 use crate::attach::mode::{parse_mode_select6, parse_mode_select10, parse_mode_sense6, parse_mode_sense10};
 use crate::attach::{
@@ -50,8 +51,6 @@ const fn core(name: &'static str, usage: &'static [u8], need: Need) -> Opcode {
 fn refuse_core(_: Cdb<'_>) -> Result<Op, Sense> {
     Err(Sense::illegal(asc::INVALID_OPERATION_CODE))
 }
-
-use Need::{Core, CoreReservations, Discard};
 
 /// Every command, in order.
 #[rustfmt::skip]
