@@ -56,31 +56,33 @@ enum Bytes {
 const INLINE: usize = 32;
 
 impl CdbBytes {
-    /// A CDB of `len` bytes out of whole words read from the ring. Asks `word` for as many words as it needs.
+    /// A CDB of `len` bytes out of the whole words that hold it: the first, then `word(1)` and on.
+    #[inline]
     pub(crate) fn from_words(len: usize, first: u64, word: impl Fn(usize) -> u64) -> Self {
-        let mut inline = [0; INLINE];
-        inline[..8].copy_from_slice(&first.to_ne_bytes());
         match u8::try_from(len) {
             Ok(short) if len <= INLINE => {
-                fill(&mut inline[8..len.max(8).next_multiple_of(8)], &word);
-                Self(Bytes::Inline { len: short, bytes: inline })
+                let mut bytes = [0; INLINE];
+                fill(&mut bytes, len.div_ceil(8), first, word);
+                Self(Bytes::Inline { len: short, bytes })
             }
-            _ => Self(Bytes::Long(long(len, first, &word))),
+            _ => Self(Bytes::Long(long(len, first, word))),
         }
     }
 }
 
-/// Fills whole words of `rest`, the CDB's bytes from the eighth on.
-fn fill(rest: &mut [u8], word: &impl Fn(usize) -> u64) {
-    for (i, chunk) in rest.chunks_exact_mut(8).enumerate() {
-        chunk.copy_from_slice(&word(i + 1).to_ne_bytes());
+#[inline]
+fn fill(bytes: &mut [u8], words: usize, first: u64, word: impl Fn(usize) -> u64) {
+    let (chunks, _) = bytes.as_chunks_mut();
+    for (i, chunk) in chunks.iter_mut().enumerate().take(words) {
+        *chunk = if i == 0 { first } else { word(i) }.to_ne_bytes();
     }
 }
 
-fn long(len: usize, first: u64, word: &impl Fn(usize) -> u64) -> Box<[u8]> {
-    let mut bytes = vec![0; len.next_multiple_of(8)];
-    bytes[..8].copy_from_slice(&first.to_ne_bytes());
-    fill(&mut bytes[8..], word);
+#[cold]
+fn long(len: usize, first: u64, word: impl Fn(usize) -> u64) -> Box<[u8]> {
+    let words = len.div_ceil(8);
+    let mut bytes = vec![0; words * 8];
+    fill(&mut bytes, words, first, word);
     bytes.truncate(len);
     bytes.into_boxed_slice()
 }

@@ -116,6 +116,11 @@ pub(crate) enum Kind {
 }
 
 impl Header {
+    /// Offset in the ring.
+    pub fn at(&self) -> u32 {
+        self.at
+    }
+
     /// Length of the whole entry in bytes, a multiple of eight. Not checked.
     pub fn len(&self) -> u32 {
         self.len_op & !header::OP_MASK
@@ -280,15 +285,19 @@ impl Map {
         }
     }
 
-    /// The n-th iovec of a request: base and length as the kernel wrote them; nothing if it is not in the entry.
-    pub fn iovec(&self, slot: CommandSlot, n: usize) -> Option<(u64, u64)> {
-        let at = command::IOV + n.checked_mul(command::IOV_SIZE)?;
-        if at + command::IOV_SIZE > slot.len as usize {
+    /// The iovecs of a request, Data-In of a bidirectional command last: base and length as the kernel
+    /// wrote them, each copied once; nothing if they are not all in the entry.
+    pub fn iovecs(&self, slot: CommandSlot, request: &Request) -> Option<impl Iterator<Item = (u64, u64)>> {
+        let count = request.iov_cnt as usize + request.bidi_cnt as usize;
+        if count > slot.room_from(command::IOV) / command::IOV_SIZE {
             return None;
         }
-        let at = self.base(slot) + at;
-        // SAFETY: just checked to be in the slot; 8-aligned as its start is.
-        unsafe { Some((self.load(at), self.load(at + 8))) }
+        let first = self.base(slot) + command::IOV;
+        Some((0..count).map(move |n| {
+            let at = first + command::IOV_SIZE * n;
+            // SAFETY: `count` iovecs are in the slot, just checked; 8-aligned as its start is.
+            unsafe { (self.load(at), self.load(at + 8)) }
+        }))
     }
 
     /// Where in the entry the CDB starts, if `cdb_off` (an offset of the mapping) is a place in it. The
@@ -358,11 +367,6 @@ impl Map {
         let base = self.base(slot);
         let read_len = reply.read_len.filter(|_| self.flags & capability::READ_LEN != 0);
         let uflags = if read_len.is_some() { uflag::READ_LEN } else { 0 };
-        let mut sense = [0; abi::SENSE_SIZE];
-        if !reply.sense.is_empty() {
-            let len = reply.sense.len().min(abi::SENSE_SIZE);
-            sense[..len].copy_from_slice(&reply.sense[..len]);
-        }
         // SAFETY: a response is as long as the least `CommandSlot`; every offset is a multiple of its
         // word's size from an 8-aligned start. `Ring` gives each slot to one response, between the
         // tail and the parse cursor, where the kernel does not look until `store_tail`.
@@ -371,8 +375,8 @@ impl Map {
             self.store(base + header::UFLAGS, uflags);
             self.store(base + command::STATUS, u32::from_ne_bytes([reply.status, 0, 0, 0]));
             self.store(base + command::READ_LEN, read_len.unwrap_or(0));
-            for (i, word) in sense.as_chunks::<8>().0.iter().enumerate() {
-                self.store(base + command::SENSE + 8 * i, u64::from_ne_bytes(*word));
+            for i in 0..abi::SENSE_SIZE / 8 {
+                self.store(base + command::SENSE + 8 * i, sense_word(reply.sense, i));
             }
         }
     }
@@ -397,4 +401,15 @@ impl Map {
         // SAFETY: the caller's promise; a mapping is page-aligned, writable and lives as long as `self`.
         unsafe { self.raw.as_mut_ptr().add(at).cast::<T>().write_volatile(value) }
     }
+}
+
+/// The n-th eight bytes of sense data, zero behind its end.
+#[inline]
+fn sense_word(sense: &[u8], n: usize) -> u64 {
+    let Some(rest) = sense.get(8 * n..) else { return 0 };
+    let mut word = [0; 8];
+    for (to, from) in word.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    u64::from_ne_bytes(word)
 }

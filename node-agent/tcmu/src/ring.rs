@@ -13,10 +13,9 @@ use std::sync::Arc;
 use memmap2::MmapRaw;
 
 use crate::entry::{CdbBytes, Command, Entry, Reply};
-use crate::map::{CommandSlot, Header, Kind, Map, Segment};
+use crate::map::{CommandSlot, Header, Kind, Map, Request, Segment};
 use crate::outstanding::{Outstanding, Ticket};
 use crate::{AttachError, Features, MAX_CDB, abi, cursor};
-use lunette_iobuf::DataBuf;
 
 /// What the kernel wrote makes no sense, or the ring was reset under us.
 ///
@@ -103,6 +102,31 @@ pub struct Ring {
     fault: Option<RingError>,
 }
 
+/// Where in its entry a CDB lies, its length, and its first eight bytes: these are read once, as they
+/// say how long it is.
+#[derive(Clone, Copy)]
+struct CdbPlace {
+    at: usize,
+    len: usize,
+    first: u64,
+}
+
+/// A command that is in the books; its segments are in [`Ring::segments`].
+struct Taken {
+    ticket: Ticket,
+    slot: CommandSlot,
+    cdb: CdbPlace,
+    iov_cnt: u32,
+}
+
+/// What [`Ring::find`] came upon. A command is made into an [`Entry`] at the very end, in its final
+/// place: moved up through every function's result, it costs more than reading it.
+enum Found {
+    Command(Taken),
+    TaskManagement(Box<Entry>),
+    Nothing,
+}
+
 impl Ring {
     /// Starts at the mailbox's tail, in a region mapped for reading and writing from its first byte.
     ///
@@ -133,9 +157,14 @@ impl Ring {
     /// What the kernel wrote makes no sense; the same error on every further call.
     #[expect(clippy::should_implement_trait, reason = "fallible, and `None` is not the end")]
     pub fn next(&mut self) -> Result<Option<Entry>, RingError> {
-        match self.fault {
-            None => self.read().inspect_err(|fault| self.fault = Some(*fault)),
-            Some(fault) => Err(fault),
+        match self.find() {
+            Ok(Found::Command(taken)) => Ok(Some(Entry::Command(self.command(taken)))),
+            Ok(Found::TaskManagement(entry)) => Ok(Some(*entry)),
+            Ok(Found::Nothing) => Ok(None),
+            Err(fault) => {
+                self.fault = Some(fault);
+                Err(fault)
+            }
         }
     }
 
@@ -203,13 +232,28 @@ impl Ring {
         self.map.features()
     }
 
-    fn read(&mut self) -> Result<Option<Entry>, RingError> {
+    /// Reads on to the next entry that says something.
+    fn find(&mut self) -> Result<Found, RingError> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
         while self.cursor != self.head || self.refresh()? {
-            if let Some(entry) = self.parse()? {
-                return Ok(Some(entry));
+            let (header, next) = self.header()?;
+            let found = match header.kind() {
+                Kind::Command => Found::Command(self.take(header)?),
+                Kind::TaskManagement => Found::TaskManagement(self.task_management(header)?),
+                Kind::Pad => Found::Nothing,
+                Kind::Unknown => {
+                    self.map.mark_unknown(header);
+                    Found::Nothing
+                }
+            };
+            self.cursor = next;
+            if !matches!(found, Found::Nothing) {
+                return Ok(found);
             }
         }
-        Ok(None)
+        Ok(Found::Nothing)
     }
 
     /// Looks at the kernel's head; whether there is anything new.
@@ -235,71 +279,69 @@ impl Ring {
         self.fault.filter(|fault| matches!(fault, RingError::Reset { .. }))
     }
 
-    /// Reads the entry at the cursor; `None` if it was one to step over.
-    fn parse(&mut self) -> Result<Option<Entry>, RingError> {
-        let at = self.cursor;
-        let size = self.map.ring_size();
-        let header = self.map.header(at).ok_or(RingError::Head { head: self.head, cursor: at, size })?;
+    /// The header at the cursor, and where the entry after it starts.
+    fn header(&self) -> Result<(Header, u32), RingError> {
+        let (at, head, size) = (self.cursor, self.head, self.map.ring_size());
+        let header = self.map.header(at).ok_or(RingError::Head { head, cursor: at, size })?;
         let len = header.len();
-        if len == 0 || len > size - at || len > cursor::distance(at, self.head, size) {
+        if len == 0 || len > size - at || len > cursor::distance(at, head, size) {
             return Err(RingError::EntryLength { at, len });
         }
-        let entry = match header.kind() {
-            Kind::Command => Some(Entry::Command(self.command(at, header)?)),
-            Kind::TaskManagement => Some(self.task_management(at, header)?),
-            Kind::Pad => None,
-            Kind::Unknown => {
-                self.map.mark_unknown(header);
-                None
-            }
-        };
-        self.cursor = cursor::step(at, len, size);
-        Ok(entry)
+        Ok((header, cursor::step(at, len, size)))
     }
 
-    fn command(&mut self, at: u32, header: Header) -> Result<Command, RingError> {
+    /// Checks a command and takes it into the books: all that can be wrong comes first, so that a
+    /// refused command leaves nothing behind.
+    fn take(&mut self, header: Header) -> Result<Taken, RingError> {
+        let at = header.at();
         let slot = self.map.command(header).ok_or(RingError::EntryLength { at, len: header.len() })?;
         let request = self.map.request(slot);
         let cdb = self.cdb(slot, request.cdb_off)?;
-        let data = self.buffer(slot, 0, request.iov_cnt)?;
-        let bidi = match request.bidi_cnt {
-            0 => None,
-            count => Some(Box::new(self.buffer(slot, request.iov_cnt, count)?)),
-        };
+        self.iovecs(slot, &request)?;
         let id = header.cmd_id;
         let ticket = self.outstanding.issue(id).ok_or(RingError::DuplicateId { at, id })?;
         self.slots.push_back(slot);
-        Ok(Command { ticket, cdb, data, bidi })
+        Ok(Taken { ticket, slot, cdb, iov_cnt: request.iov_cnt })
     }
 
-    fn cdb(&self, slot: CommandSlot, cdb_off: u64) -> Result<CdbBytes, RingError> {
-        let fault = RingError::Cdb { at: slot.at(), cdb_off };
-        let at = self.map.cdb_at(slot, cdb_off).ok_or(fault)?;
-        let first = self.map.word(slot, at).ok_or(fault)?;
-        let len = abi::cdb_len(first.to_ne_bytes());
-        if len > MAX_CDB || len > slot.room_from(at) {
-            return Err(fault);
+    /// The command just taken, as a value of its own.
+    fn command(&self, taken: Taken) -> Command {
+        let Taken { ticket, slot, cdb, iov_cnt } = taken;
+        let (data, bidi) = self.segments.split_at(iov_cnt as usize);
+        Command {
+            ticket,
+            cdb: CdbBytes::from_words(cdb.len, cdb.first, |n| self.map.word(slot, cdb.at + 8 * n).unwrap_or(0)),
+            data: self.map.buffer(data),
+            bidi: (!bidi.is_empty()).then(|| Box::new(self.map.buffer(bidi))),
         }
-        Ok(CdbBytes::from_words(len, first, |n| self.map.word(slot, at + 8 * n).unwrap_or(0)))
     }
 
-    /// The buffer of iovecs `[from, from + count)` of a request.
-    fn buffer(&mut self, slot: CommandSlot, from: u32, count: u32) -> Result<DataBuf, RingError> {
+    fn cdb(&self, slot: CommandSlot, cdb_off: u64) -> Result<CdbPlace, RingError> {
+        let place = || {
+            let at = self.map.cdb_at(slot, cdb_off)?;
+            let first = self.map.word(slot, at)?;
+            let len = abi::cdb_len(first.to_ne_bytes());
+            (len <= MAX_CDB && len <= slot.room_from(at)).then_some(CdbPlace { at, len, first })
+        };
+        place().ok_or(RingError::Cdb { at: slot.at(), cdb_off })
+    }
+
+    /// Copies the iovecs of a request out and checks them.
+    fn iovecs(&mut self, slot: CommandSlot, request: &Request) -> Result<(), RingError> {
         let at = slot.at();
         let mut room = self.map.data_size();
         self.segments.clear();
-        for n in from as usize..from as usize + count as usize {
-            let (base, len) = self.map.iovec(slot, n).ok_or(RingError::Count { at })?;
-            let fault = RingError::Iovec { at, base, len };
-            self.segments.push(self.map.segment(base, len).ok_or(fault)?);
-            room = room.checked_sub(len).ok_or(fault)?;
+        for (base, len) in self.map.iovecs(slot, request).ok_or(RingError::Count { at })? {
+            let segment = self.map.segment(base, len).filter(|_| len <= room);
+            self.segments.push(segment.ok_or(RingError::Iovec { at, base, len })?);
+            room -= len;
         }
-        Ok(self.map.buffer(&self.segments))
+        Ok(())
     }
 
-    fn task_management(&self, at: u32, header: Header) -> Result<Entry, RingError> {
-        let (kind, cmd_ids) = self.map.task_management(header).ok_or(RingError::Count { at })?;
-        Ok(Entry::TaskManagement { kind: kind.into(), cmd_ids: cmd_ids.collect() })
+    fn task_management(&self, header: Header) -> Result<Box<Entry>, RingError> {
+        let (kind, cmd_ids) = self.map.task_management(header).ok_or(RingError::Count { at: header.at() })?;
+        Ok(Box::new(Entry::TaskManagement { kind: kind.into(), cmd_ids: cmd_ids.collect() }))
     }
 
     fn respond(&mut self, id: u16, reply: &Reply<'_>) {

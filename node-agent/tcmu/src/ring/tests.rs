@@ -186,6 +186,17 @@ fn stale_bytes_of_a_slot_never_become_part_of_a_response() {
 }
 
 #[test]
+fn flags_that_stand_in_a_slot_are_not_kept() {
+    let (mut kernel, mut ring) = small();
+    let tag = kernel.submit(Request::reading(&TEST_UNIT_READY, 100));
+    let command = next_command(&mut ring);
+    let flags_and_id = u32::from_ne_bytes([command.ticket.id().to_ne_bytes()[0], 0, 0, 0xff]);
+    kernel.poke32(kernel.base(0) + 4, flags_and_id);
+    ring.complete(command.ticket, &Reply::GOOD);
+    assert_eq!(status(&mut kernel, &mut ring, tag), Some(0));
+}
+
+#[test]
 fn a_short_read_says_how_short_where_the_kernel_can_hear_it() {
     for (flags, expected) in [(0xf, 36), (0x1, 96)] {
         let mut kernel = Kernel::new(Config { flags, ..Config::default() });

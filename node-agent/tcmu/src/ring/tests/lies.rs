@@ -167,6 +167,32 @@ fn a_reset_under_us_is_noticed_and_nothing_is_written_over_it() {
 }
 
 #[test]
+fn a_tail_is_not_published_over_a_reset() {
+    let (mut kernel, mut ring) = small();
+    super::round(&mut kernel, &mut ring);
+    kernel.submit(Request::bare(&TEST_UNIT_READY));
+    let command = next_command(&mut ring);
+    ring.complete(command.ticket, &Reply::GOOD);
+    kernel.reset_ring(1);
+    assert!(!ring.publish());
+    assert_eq!((kernel.tail(), ring.fault()), (0, Some(RingError::Reset { found: 0, ours: 120 })));
+}
+
+#[test]
+fn an_entry_that_straddles_the_ring_s_end() {
+    for op in [0, 1, 2, 7] {
+        let (mut kernel, mut ring) = small();
+        for _ in 0..34 {
+            super::round(&mut kernel, &mut ring);
+        }
+        // Padding of 16 bytes to the end, then an entry of 120 bytes from the start.
+        kernel.submit(Request::bare(&TEST_UNIT_READY));
+        kernel.poke32(kernel.base(34 * 120) + header::LEN_OP, 136 | op);
+        assert_eq!(ring.next().unwrap_err(), RingError::EntryLength { at: 34 * 120, len: 136 }, "operation {op}");
+    }
+}
+
+#[test]
 fn mailboxes_that_are_not_ours_to_serve() {
     let refused = |at: usize, value: u32| {
         let mut kernel = Kernel::new(Config::default());

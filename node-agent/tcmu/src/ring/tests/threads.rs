@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::mock::{Config, Kernel, Request, Tag};
 use crate::{Device, Entry, Reply, Ring, Ticket};
 
-const COMMANDS: u32 = 20_000;
+const COMMANDS: u32 = 5_000;
 const DEPTH: usize = 24;
 
 #[test]
