@@ -118,6 +118,11 @@ impl HbaNumber {
         HbaNumber(Self::FIRST + hash % Self::COUNT)
     }
 
+    /// Whether the number lies in the range that only we use.
+    pub fn is_derived(self) -> bool {
+        (Self::FIRST..Self::FIRST + Self::COUNT).contains(&self.0)
+    }
+
     /// The next place to look at when this one is taken; wraps within the range.
     pub fn next(self) -> HbaNumber {
         HbaNumber(Self::FIRST + (self.0.wrapping_sub(Self::FIRST) + 1) % Self::COUNT)
@@ -197,7 +202,8 @@ mod tests {
     #[test]
     fn hba_numbers_stay_in_their_range_and_never_change_between_versions() {
         let uid = Uid::parse("6f1c9d2e-8f4e-4b44-9a55-0a3c2f8d7e10").unwrap();
-        assert_eq!(HbaNumber::derived(&uid), HbaNumber(HbaNumber::derived(&uid).0));
+        assert_eq!(HbaNumber::derived(&uid), HbaNumber(0x1bdc_922c));
+        assert!(HbaNumber::derived(&uid).is_derived() && !HbaNumber(7).is_derived());
         let last = HbaNumber(HbaNumber::FIRST + HbaNumber::COUNT - 1);
         assert_eq!(last, HbaNumber(0x6fff_ffff));
         assert_eq!(last.next(), HbaNumber(HbaNumber::FIRST));

@@ -14,6 +14,7 @@ use crate::configfs::{Configfs, Entry, EntryKind};
 use crate::iqn::IqnPrefix;
 use crate::name::{BackstoreName, HbaNumber, Uid};
 use crate::node::Node;
+use crate::step::Step;
 use crate::tree::{Found, Tree};
 
 /// Why configfs could not be read.
@@ -48,18 +49,41 @@ pub fn read_export(fs: &dyn Configfs, prefix: &IqnPrefix, uid: &Uid) -> Result<F
     Ok(Found { uid: uid.clone(), hba, fabric, export: crate::tree::Export { backstore, target }, foreign, strays })
 }
 
-/// Everything of ours: each LUN that has a backstore or a target, also those that nobody wants any more.
-///
-/// An empty HBA directory does not tell whose it is: it is found by [`read_export`] of its LUN only.
-pub fn read_tree(fs: &dyn Configfs, prefix: &IqnPrefix) -> Result<Tree, ReadError> {
+/// Whose backstores and targets there are, also those that nobody wants any more: names only, so quick.
+pub fn owners(fs: &dyn Configfs, prefix: &IqnPrefix) -> Result<BTreeSet<Uid>, ReadError> {
     let mut uids = BTreeSet::new();
-    for hba in directories(fs, &Node::core())?.iter().filter(|name| HbaNumber::from_directory(name).is_some()) {
-        let devices = directories(fs, &Node::core().child(hba))?;
+    for hba in hbas(fs)? {
+        let devices = directories(fs, &Node::hba(hba))?;
         uids.extend(devices.iter().filter_map(|device| BackstoreName::owner(device)));
     }
     uids.extend(directories(fs, &Node::iscsi())?.iter().filter_map(|target| prefix.owner(target)));
-    let found = uids.into_iter().map(|uid| Ok((uid.clone(), read_export(fs, prefix, &uid)?)));
+    Ok(uids)
+}
+
+/// Everything of ours, read whole.
+///
+/// An empty HBA directory does not tell whose it is: [`read_export`] of its LUN finds it, or [`abandoned_hbas`].
+pub fn read_tree(fs: &dyn Configfs, prefix: &IqnPrefix) -> Result<Tree, ReadError> {
+    let found = owners(fs, prefix)?.into_iter().map(|uid| Ok((uid.clone(), read_export(fs, prefix, &uid)?)));
     found.filter(|found| !found.as_ref().is_ok_and(|(_, found)| found.is_empty())).collect()
+}
+
+/// How to remove the HBA directories that an attempt of ours left empty and no LUN may ever ask for again.
+///
+/// For the start, before any LUN is being made: one that is being made may have an empty HBA for a moment.
+pub fn abandoned_hbas(fs: &dyn Configfs) -> Result<Vec<Step>, ReadError> {
+    let mut steps = Vec::new();
+    for hba in hbas(fs)?.into_iter().filter(|hba| hba.is_derived()) {
+        if directories(fs, &Node::hba(hba))?.is_empty() {
+            steps.push(Step::Rmdir(Node::hba(hba)));
+        }
+    }
+    Ok(steps)
+}
+
+/// The TCMU HBAs, ours and others'.
+fn hbas(fs: &dyn Configfs) -> Result<Vec<HbaNumber>, ReadError> {
+    Ok(directories(fs, &Node::core())?.iter().filter_map(|name| HbaNumber::from_directory(name)).collect())
 }
 
 /// What a directory holds; nothing if it is not there.

@@ -36,8 +36,7 @@ fn candidates(fs: &dyn Configfs, uid: &Uid) -> Result<Vec<HbaNumber>, ReadError>
     if directories(fs, &Node::hba(derived))?.iter().any(|name| name == ours.as_str()) {
         return Ok(vec![derived]);
     }
-    let names = directories(fs, &Node::core())?;
-    Ok(names.iter().filter_map(|name| HbaNumber::from_directory(name)).collect())
+    super::hbas(fs)
 }
 
 /// The first place from the derived number on that is free: no such directory, or an empty one.

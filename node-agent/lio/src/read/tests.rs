@@ -37,6 +37,16 @@ fn the_tree_holds_every_lun_of_ours_and_nobody_elses() {
 }
 
 #[test]
+fn empty_hbas_of_our_numbers_are_swept_and_no_others() {
+    let fs = kernel_with(&export([]));
+    let ours = Node::hba(HbaNumber::derived(&Uid::parse("never-finished").unwrap()));
+    for node in [ours.clone(), Node::hba(HbaNumber(5))] {
+        fs.mkdir(&node).unwrap();
+    }
+    assert_eq!(abandoned_hbas(&fs).unwrap(), [Step::Rmdir(ours)]);
+}
+
+#[test]
 fn another_prefix_sees_another_tree() {
     let fs = kernel_with(&Export { backstore: None, ..export([]) }.without_luns());
     let other = IqnPrefix::parse("iqn.2026-01.com.example").unwrap();
