@@ -1,4 +1,8 @@
 //! `Lun`: a SCSI logical unit that a user asks for, and what became of it.
+//!
+//! Of the status, the operator writes `node`, `epoch`, `target.iqn`, `target.lun`, `wwid`, `state` and the
+//! conditions of [`crate::conditions::OPERATOR_TYPES`]; the agent of the node writes the rest. Doc comments
+//! of fields are what `kubectl explain` shows.
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -108,8 +112,7 @@ pub enum ReclaimPolicy {
     Delete,
 }
 
-/// What became of a Lun. The operator writes `node`, `epoch`, `target.iqn`, `target.lun`, `wwid`, `state`
-/// and the conditions that `conditions::OPERATOR_TYPES` lists; the agent of the node writes the rest.
+/// What became of a Lun, as the operator and the agent of its node report it.
 #[derive(KubeSchema, Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
 #[x_kube(validation = rules::NODE_MOVES_WITH_EPOCH, validation = rules::EPOCH_GROWS)]
 #[serde(rename_all = "camelCase")]
@@ -132,8 +135,8 @@ pub struct LunStatus {
     /// Bytes that it occupies in its pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allocated: Option<u64>,
-    /// One word for people, derived from the conditions by `conditions::state_of`: Pending, Placed,
-    /// Exporting, Ready, Degraded, Deleting.
+    /// One word for people, derived from the conditions: Pending, Placed, Exporting, Ready, Degraded,
+    /// Deleting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// How many initiators are logged in.
