@@ -14,10 +14,10 @@ use nix::errno::Errno;
 use thiserror::Error;
 
 use crate::layout::{Layout, set_direct};
-use crate::policy::{Attempt, Policy, coarse_ms};
+use crate::policy::{Attempt, Policy};
 use crate::queue::Queue;
-use crate::request::Request;
-use crate::syscall;
+use crate::request::{Kind, Request};
+use crate::syscall::{self, Outcome};
 
 /// Zeroes written at once where the file system has no call for them.
 const ZERO_CHUNK: usize = 1 << 20;
@@ -149,8 +149,15 @@ impl FileIo {
         {
             return self.read_bounced(at, buf).await;
         }
+        let attempt = self.policy.read();
+        let outcome = self.attempt(attempt, Kind::Read, at, &buf);
+        // The whole of it at once, as a rule: nothing else is set up for that.
+        if outcome == Ok(buf.len()) {
+            self.policy.read_hit();
+            return Ok(buf);
+        }
         let mut request = Request::read(at, buf);
-        if let Some(result) = self.read_inline(&mut request) {
+        if let Some(result) = self.go_on(&mut request, attempt, outcome) {
             return result.map(|()| request.buf);
         }
         self.queue.run(request).await
@@ -169,8 +176,12 @@ impl FileIo {
             self.queue.run(Request::write(at, bounce, durable)).await?;
             return Ok(buf);
         }
+        let (attempt, outcome) = self.attempt_write(at, &buf, durable);
+        if outcome == Ok(buf.len()) {
+            return Ok(buf);
+        }
         let mut request = Request::write(at, buf, durable);
-        if let Some(result) = self.write_inline(&mut request, durable) {
+        if let Some(result) = self.go_on(&mut request, attempt, outcome) {
             return result.map(|()| request.buf);
         }
         self.queue.run(request).await
@@ -181,7 +192,15 @@ impl FileIo {
     /// # Errors
     /// By errno. The kernel reports a lost write once, to the next flush.
     pub async fn flush(&self) -> Result<()> {
-        self.inline_or_queued(Request::sync(), self.policy.sync()).await
+        let mut request = Request::sync();
+        let attempt = self.policy.sync();
+        if attempt == Attempt::Plain {
+            let outcome = self.run(&request, attempt);
+            if let Some(result) = self.go_on(&mut request, attempt, outcome) {
+                return result;
+            }
+        }
+        self.queue.run(request).await.map(drop)
     }
 
     /// Gives the space of `len` bytes at `at` back; they read as zeroes.
@@ -217,89 +236,53 @@ impl FileIo {
         can
     }
 
-    fn read_inline(&self, request: &mut Request) -> Option<Result<()>> {
-        match self.policy.read() {
-            Attempt::Queue => None,
-            Attempt::NoWait => self.read_nowait(request),
-            Attempt::Plain | Attempt::Timed => self.inline(request),
+    /// The first transfer of an operation, if it is to be tried inline; else as if it had refused.
+    fn attempt(&self, attempt: Attempt, kind: Kind, at: u64, buf: &DataBuf) -> Outcome {
+        let transfer = || syscall::transfer(self.file.as_fd(), kind, at, buf, 0, attempt.flags());
+        match attempt {
+            Attempt::Queue => Err(Errno::EAGAIN),
+            Attempt::NoWait | Attempt::Plain => transfer(),
+            Attempt::Timed => self.policy.timed(transfer),
         }
     }
 
-    fn read_nowait(&self, request: &mut Request) -> Option<Result<()>> {
-        match self.nowait(request) {
-            NoWait::Done(result) => {
-                self.policy.read_hit();
-                Some(result)
-            }
-            NoWait::Blocks => {
-                self.policy.read_missed();
-                None
-            }
-            NoWait::Unknown => {
-                self.policy.no_nowait_reads();
-                None
-            }
+    fn attempt_write(&self, at: u64, buf: &DataBuf, durable: bool) -> (Attempt, Outcome) {
+        let kind = Kind::Write { durable };
+        let attempt = self.policy.write(at, buf.len(), durable);
+        let outcome = self.attempt(attempt, kind, at, buf);
+        if attempt != Attempt::NoWait || outcome != Err(Errno::EOPNOTSUPP) {
+            return (attempt, outcome);
         }
+        // Once per file: there is another way without the flag.
+        self.policy.no_nowait(kind);
+        self.attempt_write(at, buf, durable)
     }
 
-    fn write_inline(&self, request: &mut Request, durable: bool) -> Option<Result<()>> {
-        match self.policy.write(request.at, request.buf.len(), durable) {
-            Attempt::Queue => None,
-            Attempt::Plain => self.inline(request),
-            Attempt::Timed => self.timed(request),
-            Attempt::NoWait => match self.nowait(request) {
-                NoWait::Done(result) => Some(result),
-                NoWait::Blocks => None,
-                NoWait::Unknown => {
-                    self.policy.no_nowait_writes();
-                    self.write_inline(request, durable)
+    fn run(&self, request: &Request, attempt: Attempt) -> Outcome {
+        syscall::run(self.file.as_fd(), request, attempt.flags())
+    }
+
+    /// Takes an operation further inline after its first transfer; `None` leaves the rest to the queue.
+    fn go_on(&self, request: &mut Request, attempt: Attempt, first: Outcome) -> Option<Result<()>> {
+        let mut outcome = first;
+        loop {
+            match outcome {
+                Err(Errno::EAGAIN) => {
+                    self.policy.refused(attempt, request.kind);
+                    return None;
                 }
-            },
-        }
-    }
-
-    fn timed(&self, request: &mut Request) -> Option<Result<()>> {
-        let began = coarse_ms();
-        let result = self.inline(request);
-        self.policy.write_took(began);
-        result
-    }
-
-    /// Runs the request here and now; `None` if even so the kernel would not.
-    fn inline(&self, request: &mut Request) -> Option<Result<()>> {
-        loop {
-            let outcome = syscall::run(self.file.as_fd(), request, 0);
-            if outcome == Err(Errno::EAGAIN) {
-                return None;
-            }
-            if let Some(result) = request.settle(outcome) {
-                return Some(result);
-            }
-        }
-    }
-
-    /// Runs as much of the request as does not block.
-    fn nowait(&self, request: &mut Request) -> NoWait {
-        loop {
-            match syscall::run(self.file.as_fd(), request, libc::RWF_NOWAIT) {
-                Err(Errno::EAGAIN) => return NoWait::Blocks,
-                Err(Errno::EOPNOTSUPP) => return NoWait::Unknown,
+                Err(Errno::EOPNOTSUPP) if attempt == Attempt::NoWait => {
+                    self.policy.no_nowait(request.kind);
+                    return None;
+                }
                 outcome => {
                     if let Some(result) = request.settle(outcome) {
-                        return NoWait::Done(result);
+                        return Some(result);
                     }
                 }
             }
+            outcome = self.run(request, attempt);
         }
-    }
-
-    async fn inline_or_queued(&self, mut request: Request, attempt: Attempt) -> Result<()> {
-        if attempt == Attempt::Plain
-            && let Some(result) = self.inline(&mut request)
-        {
-            return result;
-        }
-        self.queue.run(request).await.map(drop)
     }
 
     async fn read_bounced(&self, at: u64, mut buf: DataBuf) -> Result<DataBuf> {
@@ -335,14 +318,6 @@ impl FileIo {
         }
         Ok(())
     }
-}
-
-/// What an attempt with `RWF_NOWAIT` came to.
-enum NoWait {
-    Done(Result<()>),
-    Blocks,
-    /// The file system does not know the flag for this.
-    Unknown,
 }
 
 /// Remembers that the file system cannot do something.

@@ -6,19 +6,23 @@
 //! page cache. Where the file system takes `RWF_NOWAIT` for them (XFS, btrfs) that is asked for; where it
 //! does not (ext4, NFS) they are done by a plain call, except what is known to block: a write that covers
 //! part of a page may have to read the rest first, and a kernel that throttles writers does so for a
-//! while. An inline write that took long is the sign of throttling: writes then go to the queue for a
-//! time, so that the LUN's reads go on. Files in memory (tmpfs) never block and are always done inline.
+//! while. Two inline writes in a short time that took long are the sign of throttling (one may be an
+//! accident of scheduling): writes then go to the queue for a time, so that the LUN's reads go on. Files in memory (tmpfs) never block and are always done inline.
 
 use std::cell::Cell;
 
 use nix::time::{ClockId, clock_gettime};
 
+use crate::request::Kind;
+
 /// Misses in a row after which inline reads are only sampled.
 const MISSES: u8 = 8;
 /// One read in so many is still tried while sampling.
 const SAMPLE: u8 = 8;
-/// An inline write longer than this was throttled. The coarse clock's step is at most 10 ms.
-const THROTTLED_MS: u64 = 25;
+/// An inline write longer than this may have been throttled. The coarse clock's step is at most 10 ms.
+const SLOW_MS: u64 = 25;
+/// A second slow write within this time settles it.
+const SUSPICION_MS: u64 = 1000;
 /// How long writes stay off the LUN's thread after one was throttled.
 const COOL_DOWN_MS: u64 = 500;
 /// A page on every architecture we know has at least this many bytes.
@@ -37,6 +41,13 @@ pub(crate) enum Attempt {
     Timed,
 }
 
+impl Attempt {
+    /// For preadv2(2).
+    pub fn flags(self) -> i32 {
+        if self == Self::NoWait { libc::RWF_NOWAIT } else { 0 }
+    }
+}
+
 /// What is known about one file.
 #[derive(Debug)]
 pub(crate) struct Policy {
@@ -45,6 +56,7 @@ pub(crate) struct Policy {
     nowait_reads: Cell<bool>,
     nowait_writes: Cell<bool>,
     misses: Cell<u8>,
+    suspected_until: Cell<u64>,
     throttled_until: Cell<u64>,
 }
 
@@ -57,6 +69,7 @@ impl Policy {
             nowait_reads: Cell::new(true),
             nowait_writes: Cell::new(true),
             misses: Cell::new(0),
+            suspected_until: Cell::new(0),
             throttled_until: Cell::new(0),
         }
     }
@@ -82,8 +95,19 @@ impl Policy {
         self.misses.set(0);
     }
 
-    pub fn read_missed(&self) {
-        self.misses.set(self.misses.get().saturating_add(1).min(MISSES));
+    /// Notes that an operation would have blocked.
+    pub fn refused(&self, attempt: Attempt, kind: Kind) {
+        if attempt == Attempt::NoWait && kind == Kind::Read {
+            self.misses.set(self.misses.get().saturating_add(1).min(MISSES));
+        }
+    }
+
+    /// Notes that the file system does not know `RWF_NOWAIT` for such operations.
+    pub fn no_nowait(&self, kind: Kind) {
+        match kind {
+            Kind::Read => self.nowait_reads.set(false),
+            _ => self.nowait_writes.set(false),
+        }
     }
 
     pub fn write(&self, at: u64, len: usize, durable: bool) -> Attempt {
@@ -105,20 +129,22 @@ impl Policy {
         if self.resident { Attempt::Plain } else { Attempt::Queue }
     }
 
-    pub fn no_nowait_reads(&self) {
-        self.nowait_reads.set(false);
+    /// Runs a write and notes how long it took.
+    pub fn timed<T>(&self, write: impl FnOnce() -> T) -> T {
+        let began = coarse_ms();
+        let result = write();
+        self.write_took(began, coarse_ms());
+        result
     }
 
-    pub fn no_nowait_writes(&self) {
-        self.nowait_writes.set(false);
-    }
-
-    /// Notes when a timed write began and ended.
-    pub fn write_took(&self, began: u64) {
-        let now = coarse_ms();
-        if now.saturating_sub(began) >= THROTTLED_MS {
-            self.throttled_until.set(now + COOL_DOWN_MS);
+    fn write_took(&self, began: u64, ended: u64) {
+        if ended.saturating_sub(began) < SLOW_MS {
+            return;
         }
+        if began < self.suspected_until.get() {
+            self.throttled_until.set(ended + COOL_DOWN_MS);
+        }
+        self.suspected_until.set(ended + SUSPICION_MS);
     }
 
     fn throttled(&self) -> bool {
@@ -135,7 +161,7 @@ impl Policy {
 }
 
 /// Milliseconds of the coarse monotonic clock: read from memory, whatever the clock source costs.
-pub(crate) fn coarse_ms() -> u64 {
+fn coarse_ms() -> u64 {
     let Ok(now) = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE) else { return 0 };
     let (seconds, nanos) = (now.tv_sec(), now.tv_nsec());
     u64::try_from(seconds).unwrap_or(0) * 1000 + u64::try_from(nanos).unwrap_or(0) / 1_000_000
@@ -144,6 +170,8 @@ pub(crate) fn coarse_ms() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const WRITE: Kind = Kind::Write { durable: false };
 
     #[test]
     fn direct_and_durable_operations_are_queued() {
@@ -166,7 +194,7 @@ mod tests {
         let policy = Policy::new(true, false);
         for _ in 0..MISSES {
             assert_eq!(policy.read(), Attempt::NoWait);
-            policy.read_missed();
+            policy.refused(Attempt::NoWait, Kind::Read);
         }
         let tried: Vec<Attempt> = (0..9).map(|_| policy.read()).collect();
         assert_eq!(tried.iter().filter(|a| **a == Attempt::NoWait).count(), 1);
@@ -178,18 +206,29 @@ mod tests {
     fn parts_of_pages_are_queued_where_nowait_is_unknown() {
         let policy = Policy::new(true, false);
         assert_eq!(policy.write(512, 512, false), Attempt::NoWait);
-        policy.no_nowait_writes();
+        policy.no_nowait(WRITE);
         assert_eq!(policy.write(512, 512, false), Attempt::Queue);
         assert_eq!(policy.write(4096, 8192, false), Attempt::Timed);
     }
 
     #[test]
-    fn a_throttled_write_sends_the_next_ones_to_the_queue() {
+    fn two_slow_writes_in_a_short_time_send_the_next_ones_to_the_queue() {
         let policy = Policy::new(true, false);
-        policy.no_nowait_writes();
-        policy.write_took(coarse_ms());
-        assert_eq!(policy.write(0, 4096, false), Attempt::Timed);
-        policy.write_took(coarse_ms().saturating_sub(THROTTLED_MS + 10));
+        policy.no_nowait(WRITE);
+        let now = coarse_ms() + 2 * SUSPICION_MS;
+        policy.write_took(now - SLOW_MS, now);
+        assert_eq!(policy.write(0, 4096, false), Attempt::Timed, "one is an accident");
+        policy.write_took(now, now + SLOW_MS);
         assert_eq!(policy.write(0, 4096, false), Attempt::Queue);
+    }
+
+    #[test]
+    fn slow_writes_far_apart_are_accidents() {
+        let policy = Policy::new(true, false);
+        policy.no_nowait(WRITE);
+        for began in [10_000, 12_000, 14_000] {
+            policy.write_took(began, began + SLOW_MS);
+            assert_eq!(policy.write(0, 4096, false), Attempt::Timed);
+        }
     }
 }

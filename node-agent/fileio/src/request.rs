@@ -9,6 +9,7 @@ use lunette_iobuf::DataBuf;
 use nix::errno::Errno;
 
 use crate::error::{Direction, io_error};
+use crate::syscall::Outcome;
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +68,7 @@ impl Request {
 
     /// Takes in one result of the kernel: `None` when the operation has to be started again for what is
     /// left of it.
-    pub fn settle(&mut self, outcome: std::result::Result<usize, Errno>) -> Option<Result<()>> {
+    pub fn settle(&mut self, outcome: Outcome) -> Option<Result<()>> {
         match (outcome, self.kind) {
             (Err(Errno::EINTR), _) => None,
             (Err(Errno::EAGAIN), _) if !self.must_block => {

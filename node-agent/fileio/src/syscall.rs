@@ -38,11 +38,13 @@ pub(crate) fn segments<'a>(buf: &'a DataBuf, done: usize, rest: &'a mut Rest) ->
     rest
 }
 
-/// Runs the next transfer of `request` on the calling thread; `flags` are `RWF_*` of preadv2(2).
-pub(crate) fn run(fd: BorrowedFd<'_>, request: &Request, flags: i32) -> Result<usize, Errno> {
+/// What the kernel said: bytes transferred, or why none.
+pub(crate) type Outcome = Result<usize, Errno>;
+
+/// Runs the next step of `request` on the calling thread; `flags` are `RWF_*` of preadv2(2).
+pub(crate) fn run(fd: BorrowedFd<'_>, request: &Request, flags: i32) -> Outcome {
     match request.kind {
-        Kind::Read => transfer(fd, request, flags, false),
-        Kind::Write { durable } => transfer(fd, request, flags | durable_flag(durable), true),
+        Kind::Read | Kind::Write { .. } => transfer(fd, request.kind, request.at, &request.buf, request.done, flags),
         // SAFETY: no memory is passed.
         Kind::Sync => outcome(unsafe { libc::fdatasync(fd.as_raw_fd()) } as isize),
         Kind::Allocate { mode } => allocate(fd, mode, request),
@@ -54,35 +56,36 @@ pub(crate) fn durable_flag(durable: bool) -> i32 {
     if durable { libc::RWF_DSYNC } else { 0 }
 }
 
-fn transfer(fd: BorrowedFd<'_>, request: &Request, flags: i32, write: bool) -> Result<usize, Errno> {
-    let mut rest = Rest::new();
-    let segments = segments(&request.buf, request.done, &mut rest);
-    let position = offset(request.position())?;
-    match segments {
-        [one] if flags == 0 => single(fd, *one, position, write),
-        _ => vectored(fd, segments, position, flags, write),
+/// Reads into or writes from `buf`, of which `done` bytes are done; its first byte lies at `at`.
+pub(crate) fn transfer(fd: BorrowedFd<'_>, kind: Kind, at: u64, buf: &DataBuf, done: usize, flags: i32) -> Outcome {
+    let (write, flags) = match kind {
+        Kind::Write { durable } => (true, flags | durable_flag(durable)),
+        _ => (false, flags),
+    };
+    let position = offset(at + done as u64)?;
+    match buf.iovecs() {
+        [one] if flags == 0 && done == 0 => single(fd, *one, position, write),
+        [_] if done == 0 => vectored(fd, buf.iovecs(), position, flags, write),
+        _ => {
+            let mut rest = Rest::new();
+            vectored(fd, segments(buf, done, &mut rest), position, flags, write)
+        }
     }
 }
 
 /// One segment without flags: the cheapest calls there are, since no list has to be copied in.
-fn single(fd: BorrowedFd<'_>, segment: libc::iovec, position: i64, write: bool) -> Result<usize, Errno> {
+fn single(fd: BorrowedFd<'_>, segment: libc::iovec, position: i64, write: bool) -> Outcome {
     let (fd, base, len) = (fd.as_raw_fd(), segment.iov_base, segment.iov_len);
-    // SAFETY: the segment belongs to the request's DataBuf, which the caller borrows for the whole call.
+    // SAFETY: the segment belongs to a DataBuf, which the caller borrows for the whole call.
     outcome(unsafe {
         if write { libc::pwrite64(fd, base, len, position) } else { libc::pread64(fd, base, len, position) }
     })
 }
 
-fn vectored(
-    fd: BorrowedFd<'_>,
-    segments: &[libc::iovec],
-    position: i64,
-    flags: i32,
-    write: bool,
-) -> Result<usize, Errno> {
+fn vectored(fd: BorrowedFd<'_>, segments: &[libc::iovec], position: i64, flags: i32, write: bool) -> Outcome {
     let (fd, list) = (fd.as_raw_fd(), segments.as_ptr());
     let count = libc::c_int::try_from(segments.len()).map_err(|_| Errno::EINVAL)?;
-    // SAFETY: `list` has `count` segments of the request's DataBuf, which the caller borrows for the
+    // SAFETY: `list` has `count` segments of a DataBuf, which the caller borrows for the
     // whole call.
     outcome(unsafe {
         if write {
@@ -93,7 +96,7 @@ fn vectored(
     })
 }
 
-fn allocate(fd: BorrowedFd<'_>, mode: i32, request: &Request) -> Result<usize, Errno> {
+fn allocate(fd: BorrowedFd<'_>, mode: i32, request: &Request) -> Outcome {
     let (at, len) = (offset(request.at)?, offset(request.len)?);
     // SAFETY: no memory is passed.
     outcome(unsafe { libc::fallocate64(fd.as_raw_fd(), mode, at, len) } as isize)
@@ -103,7 +106,7 @@ fn offset(value: u64) -> Result<i64, Errno> {
     i64::try_from(value).map_err(|_| Errno::EFBIG)
 }
 
-fn outcome(returned: isize) -> Result<usize, Errno> {
+fn outcome(returned: isize) -> Outcome {
     usize::try_from(returned).map_err(|_| Errno::last())
 }
 

@@ -10,10 +10,9 @@ use std::mem;
 use std::task::Waker;
 
 use lunette_backend::Result;
-use nix::errno::Errno;
 
 use crate::request::Request;
-use crate::syscall::{self, Rest};
+use crate::syscall::{self, Outcome, Rest};
 
 /// Operations of one file that may be queued or running at once; more wait for room.
 pub(crate) const CAPACITY: u16 = 128;
@@ -112,7 +111,7 @@ impl Table {
     }
 
     /// Takes in what the kernel said of a started operation; queues it again if it has to go on.
-    pub fn settle(&mut self, key: u16, outcome: std::result::Result<usize, Errno>, woken: &mut Vec<Waker>) {
+    pub fn settle(&mut self, key: u16, outcome: Outcome, woken: &mut Vec<Waker>) {
         let slot = &mut self.slots[usize::from(key)];
         let Some(request) = slot.request.as_mut() else { return };
         match request.settle(outcome) {

@@ -102,18 +102,21 @@ impl DataBuf {
 
     /// Length in bytes.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.len
     }
 
     /// Whether there are no bytes.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// The segments, for system calls and C libraries. They are valid while `self` lives.
     #[must_use]
+    #[inline]
     pub fn iovecs(&self) -> &[iovec] {
         &self.segments
     }

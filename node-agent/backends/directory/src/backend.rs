@@ -1,6 +1,7 @@
 //! An open volume: the file engine with the volume's size, durability and geometry.
 
 use std::cell::Cell;
+use std::future::Future;
 
 use lunette_backend::{Backend, Discard, Driver, Durability, Geometry, IoError, IoErrorKind, OpenOptions, Result};
 use lunette_fileio::FileIo;
@@ -70,12 +71,13 @@ impl Backend for DirectoryVolume {
         Ok(size)
     }
 
-    async fn read(&self, at: u64, buf: DataBuf) -> Result<DataBuf> {
-        self.file.read(at, buf).await
+    // The engine's futures as they are: one around them would only move the buffer once more.
+    fn read(&self, at: u64, buf: DataBuf) -> impl Future<Output = Result<DataBuf>> {
+        self.file.read(at, buf)
     }
 
-    async fn write(&self, at: u64, buf: DataBuf, durability: Durability) -> Result<DataBuf> {
-        self.file.write(at, buf, self.at_least(durability)).await
+    fn write(&self, at: u64, buf: DataBuf, durability: Durability) -> impl Future<Output = Result<DataBuf>> {
+        self.file.write(at, buf, self.at_least(durability))
     }
 
     async fn flush(&self) -> Result<()> {

@@ -283,3 +283,52 @@ fn direct_io_is_used_only_where_the_volumes_blocks_fit() {
         "the file system takes no O_DIRECT on it; use buffered I/O"
     );
 }
+
+/// Runs `check` on a thread whose io_uring_setup(2) answers EPERM, as container profiles make it.
+fn where_io_uring_is_forbidden(check: impl FnOnce() + Send + 'static) {
+    let forbidden = std::thread::spawn(move || {
+        forbid_io_uring();
+        check();
+    });
+    forbidden.join().expect("the check holds");
+}
+
+/// A seccomp filter for the calling thread: load the call's number; io_uring_setup is refused, the rest allowed.
+fn forbid_io_uring() {
+    let setup = u32::try_from(libc::SYS_io_uring_setup).unwrap();
+    let refuse = libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs();
+    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let mut filter = [
+        step(0x20, 0, 0, 0),
+        step(0x15, 0, 1, setup),
+        step(0x06, 0, 0, refuse),
+        step(0x06, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
+    // SAFETY: the program and its filter live through the calls; both change only this thread.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program), 0);
+    }
+}
+
+#[test]
+fn threads_take_over_where_io_uring_is_forbidden() {
+    where_io_uring_is_forbidden(|| {
+        let file = on(&disk(), Engine::Auto, IoMode::Auto);
+        write(&file, 0, &pattern(8192, 1), Durability::Durable);
+        wait(&file, file.flush()).unwrap();
+        assert_eq!(read(&file, 0, 8192), pattern(8192, 1));
+        assert!(file.queue.has_started());
+    });
+}
+
+#[test]
+fn io_uring_that_was_demanded_and_is_forbidden_is_an_error() {
+    where_io_uring_is_forbidden(|| {
+        let file = on(&disk(), Engine::Uring, IoMode::Auto);
+        let error = wait(&file, file.flush()).unwrap_err();
+        assert_eq!(error.kind, IoErrorKind::Internal);
+        assert!(std::error::Error::source(&error).unwrap().to_string().contains("Operation not permitted"));
+    });
+}
