@@ -59,3 +59,17 @@ fn the_reserved_check_a_wrong_range_and_short_data_are_refused() {
     assert_eq!(lun.check(&cdb10(0x2f, 2, 0, 2), &lun.blocks(1, 5)), WRONG_EXPECTED_LENGTH);
     assert_eq!(lun.check(&cdb10(0x2f, 6, 0, 2), &[5; 511]), WRONG_EXPECTED_LENGTH);
 }
+
+#[test]
+fn a_difference_behind_the_first_chunk_is_found_where_it_is() {
+    let lun = Lun::with(|_| (), |config| config.limits.max_transfer = 1 << 20);
+    lun.ram.grow(2000 * 512);
+    lun.scsi.disk().refresh_size().unwrap();
+    lun.good(&cdb10(0x2f, 2, 0, 1900), &lun.blocks(1900, 0));
+    let mut other = lun.blocks(1900, 0);
+    other[1800 * 512 + 3] = 1;
+    let ended = lun.run(&cdb10(0x2f, 2, 0, 1900), &other);
+    assert_eq!(ended.outcome.sense.and_then(|sense| sense.information), Some(1800 * 512 + 3));
+    lun.good(&cdb10(0x2a, 0, 1899, 1), &lun.blocks(1, 9));
+    assert_eq!(lun.check(&cdb10(0x2f, 6, 0, 1900), &lun.blocks(1, 0)), (0x0e, 0x1d, 0));
+}
