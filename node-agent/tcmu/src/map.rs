@@ -35,7 +35,7 @@ pub struct Features {
 pub enum AttachError {
     /// Less than a mailbox.
     #[error(
-        "the TCMU mapping has {len} bytes, too few for a mailbox: check that this UIO device belongs to target_core_user"
+        "the mapping has {len} bytes, too few for a mailbox: check that this UIO device belongs to target_core_user"
     )]
     TooSmall {
         /// Bytes mapped.
@@ -50,16 +50,14 @@ pub enum AttachError {
         found: u16,
     },
     /// Commands could be answered in order only.
-    #[error(
-        "the kernel's TCMU ring cannot complete out of order (mailbox flags {flags:#x}): Linux 4.15 or later is needed"
-    )]
+    #[error("this kernel's TCMU ring cannot complete out of order (mailbox flags {flags:#x}): use a newer kernel")]
     InOrderOnly {
         /// What the mailbox says.
         flags: u16,
     },
     /// The ring is not inside the mapping.
     #[error(
-        "the TCMU mailbox puts a ring of {size} bytes at {off} in a mapping of {len}: remove the backstore and create it anew"
+        "the TCMU mailbox puts a ring of {size} bytes at {off} in a mapping of {len}: create the backstore anew"
     )]
     Layout {
         /// `cmdr_off`.

@@ -270,7 +270,8 @@ impl Ring {
         Ok(head != cursor)
     }
 
-    /// `reset_ring` zeroes the tail behind our back; storing ours over it would send the kernel through stale entries.
+    /// `reset_ring` zeroes the tail behind our back; storing ours over it would send the kernel through
+    /// stale entries. A net, not a fence: it sees nothing while our tail is 0 too.
     fn reset_fault(&mut self) -> Option<RingError> {
         let found = self.map.tail();
         if found != self.published {

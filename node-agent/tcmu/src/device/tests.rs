@@ -90,7 +90,13 @@ fn a_blocking_device_sleeps_until_there_is_an_event() {
     let mut kernel = Kernel::new(Config::default());
     let (device, mut ring) = kernel.device();
     device.set_blocking(true).unwrap();
-    let sleeper = std::thread::spawn(move || device.consume().unwrap());
+    let (tell, told) = std::sync::mpsc::channel();
+    let sleeper = std::thread::spawn(move || {
+        tell.send(()).unwrap();
+        device.consume().unwrap()
+    });
+    told.recv().unwrap();
+    std::thread::sleep(Duration::from_millis(20)); // so that it is asleep by now, most times
     kernel.submit(Request::bare(&[0; 6]));
     assert_eq!(sleeper.join().unwrap(), Some(1));
     assert!(ring.next().unwrap().is_some());

@@ -259,7 +259,7 @@ impl Kernel {
         self.uio.close();
     }
 
-    /// What the agent's kick makes the kernel do (`tcmu_irqcontrol`): collect completions, then let waiting commands in.
+    /// What a kick makes the kernel do (`tcmu_irqcontrol`): collect completions, then let waiting commands in.
     pub fn harvest(&mut self) {
         self.harvest_completions();
         self.run_waiting();

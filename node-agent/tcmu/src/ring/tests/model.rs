@@ -25,7 +25,9 @@ fn step() -> impl Strategy<Value = Step> {
     let size = || prop_oneof![4 => Just(0usize), 2 => 1usize..5000, 1 => 1usize..40_000];
     prop_oneof![
         6 => (any::<u8>(), any::<u8>(), size(), size())
-            .prop_map(|(opcode, additional, out, incoming)| Step::Submit { opcode, additional: additional % 253, out, incoming }),
+            .prop_map(|(opcode, additional, out, incoming)| {
+                Step::Submit { opcode, additional: additional % 253, out, incoming }
+            }),
         1 => Just(Step::Unknown),
         1 => (0u8..20).prop_map(Step::TaskManagement),
         5 => Just(Step::Read),
