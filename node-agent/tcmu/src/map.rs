@@ -56,9 +56,7 @@ pub enum AttachError {
         flags: u16,
     },
     /// The ring is not inside the mapping.
-    #[error(
-        "the TCMU mailbox puts a ring of {size} bytes at {off} in a mapping of {len}: create the backstore anew"
-    )]
+    #[error("the TCMU mailbox puts a ring of {size} bytes at {off} in a mapping of {len}: create the backstore anew")]
     Layout {
         /// `cmdr_off`.
         off: u32,

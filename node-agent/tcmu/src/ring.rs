@@ -57,9 +57,7 @@ pub enum RingError {
         cdb_off: u64,
     },
     /// An iovec outside the data area, or all together larger than it.
-    #[error(
-        "TCMU ring: the entry at {at} has an iovec of {len} bytes at {base} of the mapping: reset the ring and attach again"
-    )]
+    #[error("TCMU ring: the entry at {at} has {len} bytes of data at {base}: reset the ring and attach again")]
     Iovec {
         /// Where it starts.
         at: u32,
