@@ -1,4 +1,4 @@
-//! The file operations that configfs understands, as a trait: [`Real`] does them, [`Fake`] plays the kernel.
+//! The file operations that configfs understands, as a trait: [`Real`] does them, `Fake` plays the kernel.
 //!
 //! Configfs is not a file system to be edited freely: `mkdir` makes a kernel object, one `write(2)` is one request,
 //! a directory with default children is removed by one `rmdir`. The trait has no more than that.

@@ -334,3 +334,36 @@ fn a_half_made_lun_is_completed() {
     attempt(&fs, Some(&want)).unwrap();
     assert!(plan_for(&fs, Some(&want)).is_empty());
 }
+
+#[test]
+fn a_target_that_was_only_disabled_comes_back_with_its_ways_to_log_in() {
+    let want = export([(alice(), guarded()), (initiator("bob"), open())]);
+    let fs = kernel_with(&want);
+    let tpg = Node::tpg(&target(), TpgTag::ONLY);
+    write(&fs, &tpg.child("enable"), "0");
+    attempt(&fs, Some(&want)).unwrap();
+    assert_eq!(fs.read(&tpg.child("param/AuthMethod")).unwrap(), "CHAP,None\n");
+    assert!(plan_for(&fs, Some(&want)).is_empty());
+}
+
+#[test]
+fn strays_go_with_the_target() {
+    let fs = kernel_with(&export([(alice(), open())]));
+    let acl = Node::tpg(&target(), TpgTag::ONLY).child("acls/IQN.2026-01.com.example:Eve");
+    let lun = Node::tpg(&target(), TpgTag::ONLY).lun(LunNumber(0));
+    for node in [acl.clone(), acl.child("lun_0")] {
+        fs.mkdir(&node).unwrap();
+    }
+    fs.symlink(&acl.child("lun_0/x"), &lun).unwrap();
+    attempt(&fs, None).unwrap();
+    assert!(read(&fs).is_empty());
+}
+
+#[test]
+fn tuning_of_a_backstore_that_is_not_exported_is_done_at_once() {
+    let mut want = Export { target: None, ..export([]) };
+    let fs = kernel_with(&want);
+    want.backstore.as_mut().unwrap().attrib.set("cmd_time_out", "150");
+    attempt(&fs, Some(&want)).unwrap();
+    assert_eq!(read(&fs).export.backstore.unwrap().attrib.get("cmd_time_out"), Some("150"));
+}
