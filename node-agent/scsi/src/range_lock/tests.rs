@@ -30,6 +30,14 @@ fn writers_share_and_an_exclusive_claim_waits_for_them() {
 }
 
 #[test]
+fn writers_share_also_while_an_exclusive_claim_is_held_elsewhere() {
+    let lock = RangeLock::new();
+    let elsewhere = now(lock.exclude(range(100, 1)));
+    let (first, second) = (now(lock.share(range(0, 8))), now(lock.share(range(0, 8))));
+    assert!(elsewhere.is_some() && first.is_some() && second.is_some());
+}
+
+#[test]
 fn later_writers_queue_behind_a_waiting_exclusive_claim() {
     let lock = RangeLock::new();
     let writer = now(lock.share(range(0, 8))).expect("nothing is in the way");
