@@ -2,7 +2,7 @@
 //!
 //! A backend calls [`conformance_tests!`](crate::conformance_tests) once per way to configure its pool;
 //! each check becomes a test of its own over a pool of its own. The pool must give up waiting for a lock
-//! quickly. Checks only use the two traits and [`Disk`](crate::Disk), so they say nothing of what is
+//! quickly. Checks only use the two traits and [`Disk`], so they say nothing of what is
 //! special about one backend: that is for its own tests.
 
 #![allow(clippy::unwrap_used, reason = "these are tests: to panic is to fail")]
