@@ -145,6 +145,10 @@ fn go_on<B: Backend, F: Future<Output = (Ticket, Outcome)>>(
         answer(ring, ticket, &outcome);
         ended += 1;
     });
+    // A command that went on may have queued its next operation.
+    if let Some(driver) = unit.disk().driver() {
+        driver.submit();
+    }
     ended
 }
 
