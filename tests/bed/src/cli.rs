@@ -3,7 +3,7 @@
 //! A program that calls [`run`] is also the guests' agent (`guest-exec`), since guests run a copy of whatever
 //! program made their bed.
 
-use crate::bed::interrupt;
+use crate::bed::{interrupt, reaper};
 use crate::layout::Layout;
 use crate::runner::{self, Context, Tally, Test};
 use crate::setup::{Ground, Kernel};
@@ -62,6 +62,9 @@ enum Verb {
     /// The agent in a guest; not for people
     #[command(hide = true)]
     GuestExec,
+    /// Clears up after the program that started it; not for people
+    #[command(hide = true)]
+    Reap,
 }
 
 /// Does what the command line says; the exit status is 0 only if all of it succeeded.
@@ -69,6 +72,7 @@ enum Verb {
 pub fn run(repertoire: Repertoire) -> ExitCode {
     let outcome = match Arguments::parse().verb {
         Verb::GuestExec => exec::serve(),
+        Verb::Reap => reaper::reap(),
         Verb::List { filter } => list(&repertoire, &filter),
         verb => interrupt::clear_up_on_signals().and_then(|()| run_on_ground(&repertoire, verb)),
     };
@@ -92,7 +96,7 @@ fn run_on_ground(repertoire: &Repertoire, verb: Verb) -> Result<()> {
         Verb::Demo { kernel } => demo(repertoire, &Context::new(ground, kernel)),
         Verb::Test { filter, kernel } => test(repertoire, &ground, &filter, kernel),
         Verb::Shell { kernel } => shell::run(&Context::new(ground, kernel)),
-        Verb::Setup | Verb::List { .. } | Verb::GuestExec => Ok(()),
+        Verb::Setup | Verb::List { .. } | Verb::GuestExec | Verb::Reap => Ok(()),
     }
 }
 

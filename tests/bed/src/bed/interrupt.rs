@@ -28,7 +28,10 @@ pub fn clear_up_on_signals() -> Result<()> {
 
 fn end(signal: i32) {
     eprintln!("\nbed: signal {signal}: clearing up");
-    remains::clear_all();
     setup::finish_installing();
+    // With its VMs gone the main thread fails too, and would report that and end the process first: it waits here.
+    let _out = std::io::stdout().lock();
+    let _err = std::io::stderr().lock();
+    remains::clear_all();
     std::process::exit(128 + signal);
 }

@@ -2,12 +2,13 @@
 //!
 //! Every process that a bed starts runs in the bed's network namespace, so the namespace is also the list of what
 //! must be gone at the end. A bed is removed when its last handle is dropped, on a panic too; by the signal
-//! handler on SIGINT and SIGTERM; and by the next bed if its process was killed (see `remains`). Its logs outlive
-//! it: the last of them stay under `target/bed/logs/`.
+//! handler on SIGINT and SIGTERM; and by its reaper, or the next bed, if its process was killed. Its logs outlive it:
+//! the last of them stay under `target/bed/logs/`.
 
 mod daemon;
 pub mod interrupt;
 mod net;
+pub mod reaper;
 mod remains;
 
 use crate::Result;
@@ -49,6 +50,7 @@ impl Bed {
     /// When the network namespace or the folder cannot be made.
     pub fn up(ground: &Ground, kernel: Kernel) -> Result<Bed> {
         sweep(ground.layout());
+        reaper::watch(ground.layout())?;
         let remains = remains::Remains::of_this_process(ground.layout());
         std::fs::create_dir_all(remains.logs()).context("making the bed's folder")?;
         let net = Net::up(remains.name()).inspect_err(|_| remains.clear())?;

@@ -116,12 +116,13 @@ fn is_orphan(name: &str) -> bool {
     start_time(pid) != Some(started)
 }
 
-/// When the process started, in ticks since boot: field 22 of /proc/PID/stat, proc(5).
+/// When the process started, in ticks since boot: field 22 of /proc/PID/stat, proc(5). A zombie is gone already.
 fn start_time(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The program's name, in parentheses, may itself hold spaces and parentheses.
     let after_name = stat.rsplit_once(')')?.1;
-    after_name.split_whitespace().nth(19)?.parse().ok()
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    if fields.first() == Some(&"Z") { None } else { fields.get(19)?.parse().ok() }
 }
 
 fn end_processes(namespace: &Path) {
