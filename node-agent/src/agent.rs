@@ -42,6 +42,7 @@ pub async fn serve(args: Serve) -> anyhow::Result<()> {
     if let Some(client) = client {
         announce(&context, client, &args, view.clone());
     }
+    sweep(&context).await;
     Node::new(context).run(view, stop_signal()?).await;
     tracing::info!("stopped; the rings stay, and initiators wait for the next agent");
     Ok(())
@@ -121,7 +122,23 @@ fn context(args: &Serve, node: String, source: Source, board: Arc<Board>) -> any
         kernel: Kernel { sysfs: PathBuf::from("/sys"), dev: PathBuf::from("/dev") },
         source,
         board,
+        state_dir: args.state_dir.clone(),
     })
+}
+
+/// Removes HBA directories that an earlier agent made and did not come to use. Before any LUN is made,
+/// since an empty one may be in the making afterwards.
+async fn sweep(context: &Context) {
+    let configfs = Arc::clone(&context.configfs);
+    let swept = tokio::task::spawn_blocking(move || {
+        let steps = lunette_lio::abandoned_hbas(configfs.as_ref())?;
+        // A directory that cannot be removed is in nobody's way.
+        let _ = lunette_lio::apply(configfs.as_ref(), &steps, |_, _| {});
+        Ok::<_, lunette_lio::ReadError>(())
+    });
+    if let Ok(Err(error)) = swept.await {
+        tracing::warn!(%error, "cannot look for what earlier attempts left");
+    }
 }
 
 fn follow(context: &Arc<Context>, views: watch::Sender<View>) {

@@ -56,9 +56,14 @@ impl DataBuf {
     /// reference covers any of it. The lengths' sum does not exceed `isize::MAX`.
     #[must_use]
     pub unsafe fn from_raw(keep: Keep, segments: impl IntoIterator<Item = iovec>) -> Self {
-        let segments: SmallVec<[iovec; INLINE_SEGMENTS]> = segments.into_iter().filter(|s| s.iov_len > 0).collect();
-        let len = segments.iter().map(|s| s.iov_len).sum();
-        Self { segments, len, keep: Some(keep) }
+        let (mut kept, mut len) = (SmallVec::new(), 0);
+        for segment in segments {
+            if segment.iov_len > 0 {
+                len += segment.iov_len;
+                kept.push(segment);
+            }
+        }
+        Self { segments: kept, len, keep: Some(keep) }
     }
 
     /// A zeroed buffer of its own memory, aligned to [`ALIGNMENT`].

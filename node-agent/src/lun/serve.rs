@@ -155,7 +155,9 @@ fn go_on<B: Backend, F: Future<Output = (Ticket, Outcome)>>(
 fn answer(ring: &mut Ring, ticket: Ticket, outcome: &Outcome) {
     let sense = outcome.sense_bytes();
     let sense = sense.as_ref().map_or(&[][..], |bytes| bytes);
-    ring.complete(ticket, &Reply { status: outcome.status, sense, read_len: outcome.data_in });
+    // The ring cannot say that nothing was read: the buffer holds zeroes then.
+    let read_len = outcome.data_in.filter(|bytes| *bytes > 0);
+    ring.complete(ticket, &Reply { status: outcome.status, sense, read_len });
 }
 
 /// Sleeps until the kernel, the storage, a waker or an order has something.

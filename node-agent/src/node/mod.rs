@@ -9,12 +9,14 @@ mod board;
 mod credentials;
 mod export;
 mod intent;
+mod mode_record;
 mod report;
 mod trouble;
 mod wanted;
 mod worker;
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +49,8 @@ pub struct Context {
     pub source: Source,
     /// Where what became of it is written.
     pub board: Arc<Board>,
+    /// Where what must outlive the agent is kept.
+    pub state_dir: PathBuf,
 }
 
 /// What is wanted of this node.
@@ -155,16 +159,16 @@ impl Node {
     /// data stay. Returns whether the kernel's configuration could be read.
     async fn seek_orphans(&mut self, view: &View) -> bool {
         let (configfs, prefix) = (Arc::clone(&self.context.configfs), self.context.prefix.clone());
-        let read = tokio::task::spawn_blocking(move || lunette_lio::read_tree(configfs.as_ref(), &prefix)).await;
-        let tree = match read {
-            Ok(Ok(tree)) => tree,
+        let read = tokio::task::spawn_blocking(move || lunette_lio::owners(configfs.as_ref(), &prefix)).await;
+        let owners = match read {
+            Ok(Ok(owners)) => owners,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "cannot look for exports that nothing wants");
                 return false;
             }
             Err(_) => return false,
         };
-        for uid in tree.keys().map(ToString::to_string).filter(|uid| !view.luns.contains_key(uid)) {
+        for uid in owners.iter().map(ToString::to_string).filter(|uid| !view.luns.contains_key(uid)) {
             tracing::info!(uid, "an export that no Lun wants is removed; its data stay");
             self.tell(&uid, Intent::orphan());
         }

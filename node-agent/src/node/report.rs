@@ -49,7 +49,7 @@ impl Reporter {
         let mut status = self.begin(lun);
         let generation = lun.metadata.generation;
         let mut set = |type_, is, reason, message: String| {
-            conditions::set(&mut status.conditions, type_, is, reason, message, generation)
+            conditions::set(&mut status.conditions, type_, is, reason, message, generation);
         };
         let (reason, message) = match trouble {
             Some(trouble) => (trouble.reason, trouble.message.clone()),

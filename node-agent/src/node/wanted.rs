@@ -3,9 +3,10 @@
 use lunette_api::{Lun, WriteCache, conditions::reasons, identity};
 use lunette_backend::{OpenOptions, VolumeId, VolumeSpec};
 use lunette_lio::{Backstore, Iqn, Uid};
-use lunette_scsi::{Config, Identity, Limits};
+use lunette_scsi::{Config, Identity, KeepMode, Limits};
 
 use super::Trouble;
+use super::mode_record::ModeRecord;
 
 /// Data area of one LUN's ring in MiB: address space; its pages come on demand and go under pressure.
 /// A session of 128 commands of 512 KiB would fill it; more than that waits in LIO's queue.
@@ -38,7 +39,7 @@ impl Wanted {
         let volume = VolumeId::parse(uid.as_str()).ok_or_else(|| invalid(format!("the UID {uid} is no UUID")))?;
         let spec = VolumeSpec { size: size(lun)?, block_size: block_size(lun)?, owner: owner(lun) };
         let write_cache = lun.spec.write_cache == WriteCache::WriteBack;
-        let options = OpenOptions { block_size: spec.block_size, read_only: false, write_cache };
+        let options = OpenOptions { block_size: spec.block_size, read_only: only_readers(lun), write_cache };
         let iqn = identity::iqn(uid.as_str()).parse().map_err(|error| invalid(format!("{error}")))?;
         let wwid = identity::wwid(uid.as_str());
         let naa = naa_bytes(&wwid).ok_or_else(|| invalid(format!("the identity {wwid} is no NAA designator")))?;
@@ -53,11 +54,20 @@ impl Wanted {
     }
 
     /// What the LUN tells initiators of itself.
-    pub fn scsi(&self) -> Config {
-        let max_transfer = self.backstore().max_sectors.saturating_mul(512);
+    pub fn scsi(&self, record: ModeRecord) -> Config {
+        let max_transfer = self.backstore().max_sectors.saturating_mul(self.spec.block_size);
         let limits = Limits { max_transfer, ..Limits::default() };
-        Config { limits, ..Config::new(Identity::new(self.naa, self.uid.as_str())) }
+        let mode = record.read().unwrap_or_default();
+        let keep_mode: KeepMode = Box::new(move |mode| record.write(mode));
+        let identity = Identity::new(self.naa, self.uid.as_str());
+        Config { limits, mode, keep_mode: Some(keep_mode), ..Config::new(identity) }
     }
+}
+
+/// Whether nobody who may log in may write. LIO refuses a read-only initiator's writes by their declared
+/// direction alone, so the volume is opened read-only too where that harms nobody.
+fn only_readers(lun: &Lun) -> bool {
+    !lun.spec.initiators.is_empty() && lun.spec.initiators.iter().all(|initiator| initiator.read_only)
 }
 
 /// `namespace/name`.

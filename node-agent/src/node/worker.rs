@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lunette_api::conditions::reasons;
+use lunette_backend::OpenOptions;
 use lunette_lio::{Export, Found, Phase, ResetAnswer, Uid};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -19,6 +20,7 @@ use tokio::time::{Instant, timeout};
 use super::Context;
 use super::export::{self, Unapplied};
 use super::intent::{Assignment, Intent};
+use super::mode_record::ModeRecord;
 use super::report::{Progress, Reporter};
 use super::trouble::Trouble;
 use super::wanted::Wanted;
@@ -52,6 +54,7 @@ pub struct Worker {
 
 struct Running {
     thread: LunThread,
+    options: OpenOptions,
     size: u64,
     since: Instant,
 }
@@ -225,6 +228,7 @@ impl Worker {
         found: &Found,
         died: Option<&str>,
     ) -> Result<(), Trouble> {
+        self.stop_if_opened_otherwise(wanted).await;
         if self.thread.is_some() {
             return Ok(());
         }
@@ -241,7 +245,8 @@ impl Worker {
         }
         let thread = self.start_thread(wanted, pool, found)?;
         let mut state = thread.watch();
-        self.thread = Some(Running { thread, size: wanted.spec.size, since: Instant::now() });
+        let options = wanted.options.clone();
+        self.thread = Some(Running { thread, options, size: wanted.spec.size, since: Instant::now() });
         let started = timeout(START_WITHIN, state.wait_for(|state| *state != State::Starting)).await;
         let state = match started {
             Ok(Ok(state)) => state.clone(),
@@ -261,13 +266,23 @@ impl Worker {
         }
     }
 
+    /// A volume keeps the manner in which it was opened: another one needs another thread. Initiators wait
+    /// for the moment that it takes.
+    async fn stop_if_opened_otherwise(&mut self, wanted: &Wanted) {
+        if let Some(running) = self.thread.take_if(|running| running.options != wanted.options)
+            && !running.thread.stop(DRAIN_WITHIN).await
+        {
+            tracing::warn!(uid = %self.uid, "commands still wait for storage: the volume is opened anew when they end");
+        }
+    }
+
     fn start_thread(&self, wanted: &Wanted, pool: &AnyPool, found: &Found) -> Result<LunThread, Trouble> {
-        let for_thread = wanted.clone();
+        let (for_thread, record) = (wanted.clone(), ModeRecord::of(&self.context.state_dir, &self.uid));
         let job = Job {
             found: found.clone(),
             volume: wanted.volume.clone(),
             options: wanted.options.clone(),
-            config: Box::new(move || for_thread.scsi()),
+            config: Box::new(move || for_thread.scsi(record)),
             configfs: Arc::clone(&self.context.configfs),
             kernel: self.context.kernel.clone(),
         };
@@ -382,7 +397,9 @@ impl Worker {
     async fn reclaim(&mut self, last: &Assignment) -> Result<(), Trouble> {
         let wanted = Wanted::read(&self.uid, &last.lun)?;
         let pool = pool(last)?;
-        self.patiently(move || pool.remove(&wanted.volume)).await?.map_err(Trouble::from)
+        self.patiently(move || pool.remove(&wanted.volume)).await?.map_err(Trouble::from)?;
+        ModeRecord::of(&self.context.state_dir, &self.uid).remove();
+        Ok(())
     }
 }
 

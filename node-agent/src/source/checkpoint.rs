@@ -1,4 +1,5 @@
-//! What was wanted last, on disk: an agent that starts while the API server is away serves that.
+//! What was wanted last, on disk: an agent that starts while the API server is away, or while a manifest
+//! cannot be understood, serves that.
 //!
 //! It holds no secrets and no status. A checkpoint that is damaged is no checkpoint.
 
@@ -32,7 +33,7 @@ impl Checkpoint {
     /// The last view, marked as incomplete.
     pub fn load(&self) -> Option<View> {
         let saved: Saved = serde_json::from_slice(&fs::read(&self.path).ok()?)
-            .inspect_err(|error| tracing::warn!(%error, path = %self.path.display(), "the checkpoint is damaged: waiting for the API server"))
+            .inspect_err(|error| tracing::warn!(%error, path = %self.path.display(), "the checkpoint is damaged: nothing is served from it"))
             .ok()?;
         let uid = |lun: &Lun| lun.metadata.uid.clone().unwrap_or_default();
         let luns = saved.luns.into_iter().map(|lun| (uid(&lun), Arc::new(lun))).collect();
@@ -48,7 +49,7 @@ impl Checkpoint {
         let saved =
             Saved { luns: view.luns.values().map(lun).collect(), pools: view.pools.values().map(pool).collect() };
         if let Err(error) = self.write(&saved) {
-            tracing::warn!(%error, path = %self.path.display(), "what is wanted could not be noted: a restart waits for the API server");
+            tracing::warn!(%error, path = %self.path.display(), "what is wanted could not be noted: a restart knows only what it is told then");
         }
     }
 

@@ -1,7 +1,7 @@
 //! A directory of manifests as the source: the same YAML that `kubectl apply` takes, watched for changes.
 //!
-//! A file that cannot be read or understood changes nothing: what it said before stays in force, the
-//! trouble is noted where `lunette-node status` shows it, and no export is taken for an orphan
+//! A file that cannot be read or understood changes nothing: what it said before stays in force (also over
+//! a restart, by a checkpoint), the trouble is noted where `lunette-node status` shows it, and no export is taken for an orphan
 //! meanwhile. Leaving a LUN out unexports it; its data go only if its `reclaimPolicy` says Delete.
 
 mod catalog;
@@ -17,6 +17,7 @@ use lunette_api::conditions::{self, reasons};
 use lunette_api::{Lun, LunStatus, Target, identity};
 use tokio::sync::{Notify, watch::Sender};
 
+use super::checkpoint::Checkpoint;
 use crate::node::{Board, SecretData, Trouble, View};
 use catalog::Catalog;
 use incarnations::Incarnations;
@@ -32,6 +33,7 @@ pub struct Manifests {
     node: String,
     catalog: Mutex<Catalog>,
     incarnations: Mutex<Incarnations>,
+    checkpoint: Checkpoint,
     changed: Arc<Notify>,
 }
 
@@ -42,8 +44,9 @@ impl Manifests {
     /// When the record of identities cannot be read.
     pub fn new(directory: PathBuf, node: String, state_dir: &std::path::Path) -> anyhow::Result<Self> {
         let incarnations = Mutex::new(Incarnations::open(&state_dir.join("incarnations.json"))?);
+        let checkpoint = Checkpoint::new(state_dir.join("last-known.json"));
         let changed = Arc::new(Notify::new());
-        Ok(Self { directory, node, catalog: Mutex::default(), incarnations, changed })
+        Ok(Self { directory, node, catalog: Mutex::default(), incarnations, checkpoint, changed })
     }
 
     /// Follows the directory: a view whenever it says something else.
@@ -95,7 +98,25 @@ impl Manifests {
             let (namespace, name) = catalog::key(lun);
             identity::local_uid(&self.node, &namespace, &name, incarnations.of(&(namespace.clone(), name.clone())))
         };
-        (catalog.view(&self.node, uid), catalog.notices())
+        let mut view = catalog.view(&self.node, uid);
+        if view.complete {
+            self.checkpoint.save(&view);
+        } else {
+            self.fill_in(&mut view);
+        }
+        (view, catalog.notices())
+    }
+
+    /// Adds what was wanted when every file could last be understood, so that a restart with a broken
+    /// file leaves no LUN unserved.
+    fn fill_in(&self, view: &mut View) {
+        let Some(known) = self.checkpoint.load() else { return };
+        for (uid, lun) in known.luns {
+            view.luns.entry(uid).or_insert(lun);
+        }
+        for (name, pool) in known.pools {
+            view.pools.entry(name).or_insert(pool);
+        }
     }
 }
 

@@ -1,0 +1,40 @@
+# The commands of this project, each a line or two over cargo and the bed (tests/bed).
+# `make demo` and `make test` do all set-up themselves, on a plain Debian 12 with Rust, Go, a C compiler, make and root.
+
+CARGO ?= cargo
+BED = $(CARGO) run --quiet --release --package lunette-bed --
+
+.PHONY: help demo test unit bed-test build lint fmt crds deny clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+demo: build ## tell the story: from nothing to a LUN that is served, crashed, grown and removed
+	$(BED) demo
+
+test: unit build ## everything: unit tests, a real API server, VMs with both kernels
+	$(BED) test --kernel 6.1 --kernel 6.12
+
+unit: ## the tests that need nothing but Rust
+	$(CARGO) test --workspace
+
+build: ## the release binaries
+	$(CARGO) build --release --workspace
+
+lint: ## formatting, clippy with warnings denied, cargo-deny where it is installed
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(MAKE) --no-print-directory deny; \
+	else echo 'cargo-deny is not installed (cargo install cargo-deny): its checks are left to CI'; fi
+
+deny: ## licences, bans and sources, offline
+	$(CARGO) deny --offline check bans licenses sources
+
+fmt: ## format
+	$(CARGO) fmt --all
+
+crds: ## write manifests/crds anew from the types
+	$(CARGO) run --quiet --package lunette-operator -- crds --write manifests/crds
+
+clean: ## remove everything that was built, the bed's cache too
+	$(CARGO) clean
