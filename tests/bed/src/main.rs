@@ -9,11 +9,13 @@ use lunette_bed::runner::{Context, Test};
 use lunette_bed::{Result, smoke};
 use std::process::ExitCode;
 
+#[path = "../../cluster/mod.rs"]
+mod cluster;
 #[path = "../../vm/mod.rs"]
 mod vm;
 
 /// Every test, in the order in which they run.
-const TESTS: &[&[Test]] = &[smoke::TESTS, vm::TESTS];
+const TESTS: &[&[Test]] = &[smoke::TESTS, cluster::TESTS, vm::TESTS];
 
 fn main() -> ExitCode {
     cli::run(Repertoire { tests: &TESTS.concat(), demo })

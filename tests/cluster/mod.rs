@@ -1,0 +1,39 @@
+//! The API and the operator against a real API server: schemas, CEL rules, admission policies, RBAC, and a
+//! real operator process that is killed, replaced, contradicted and starved of nodes.
+//!
+//! No VM boots here. The agents are played by the tests, with the agents' own ServiceAccount and tokens, so
+//! that what an agent may write is proved on the way.
+
+mod agent;
+mod crashes;
+mod deletion;
+mod operator;
+mod placement;
+mod policies;
+mod refusals;
+mod site;
+
+use lunette_bed::Test;
+
+/// All of them.
+pub const TESTS: &[Test] = &[
+    Test::without_vm("cluster::the_examples_are_accepted", refusals::the_examples_are_accepted),
+    Test::without_vm("cluster::a_lun_that_cannot_be_is_refused", refusals::a_lun_that_cannot_be_is_refused),
+    Test::without_vm("cluster::a_change_that_breaks_a_promise_is_refused", refusals::a_change_that_breaks_a_promise),
+    Test::without_vm("cluster::a_pool_that_cannot_be_is_refused", refusals::a_pool_that_cannot_be_is_refused),
+    Test::without_vm("cluster::an_agent_writes_its_own_node_only", policies::an_agent_writes_its_own_node_only),
+    Test::without_vm("cluster::an_agent_writes_its_own_luns_only", policies::an_agent_writes_its_own_luns_only),
+    Test::without_vm("cluster::the_operator_grants_named_secrets_only", policies::the_operator_grants_named_secrets_only),
+    Test::without_vm("cluster::a_pool_keeps_other_namespaces_out", policies::a_pool_keeps_other_namespaces_out),
+    Test::without_vm("cluster::a_lun_is_placed_and_served", placement::a_lun_is_placed_and_served),
+    Test::without_vm("cluster::nothing_is_written_while_nothing_changes", placement::nothing_is_written),
+    Test::without_vm("cluster::a_lun_without_a_node_says_why", placement::a_lun_without_a_node_says_why),
+    Test::without_vm("cluster::what_another_hand_writes_is_put_back", placement::what_another_hand_writes_is_put_back),
+    Test::without_vm("cluster::a_node_that_vanishes_is_noticed", placement::a_node_that_vanishes_is_noticed),
+    Test::without_vm("cluster::a_malformed_object_stops_nothing", placement::a_malformed_object_stops_nothing),
+    Test::without_vm("cluster::a_deleted_lun_waits_for_its_agent", deletion::a_deleted_lun_waits_for_its_agent),
+    Test::without_vm("cluster::a_deleted_lun_can_be_given_up", deletion::a_deleted_lun_can_be_given_up),
+    Test::without_vm("cluster::a_pool_in_use_does_not_go", deletion::a_pool_in_use_does_not_go),
+    Test::without_vm("cluster::an_operator_killed_anywhere_goes_on", crashes::an_operator_killed_anywhere_goes_on),
+    Test::without_vm("cluster::of_two_operators_one_writes", crashes::of_two_operators_one_writes),
+];
