@@ -1,7 +1,7 @@
 //! What a guest offers, and that commands, copies, disks and power cuts do as they say.
 
 use crate::runner::Context;
-use crate::{DiskSpec, GuestCommand, Result, Vm, VmSpec};
+use crate::{DiskSpec, GuestCommand, Result, Vm, VmSpec, exec};
 use anyhow::ensure;
 use std::time::{Duration, Instant};
 
@@ -87,4 +87,35 @@ pub fn a_disk_outlives_a_power_cut(context: &Context) -> Result<()> {
     ensure!(vm.must(format!("mount {} /mnt && cat /mnt/file", device.display()))? == "kept");
     ensure!(!vm.run("cat /root/file")?.success(), "the guest's memory outlived a power cut");
     Ok(())
+}
+
+pub fn a_disk_over_an_image_leaves_it_as_it_is(context: &Context) -> Result<()> {
+    let bed = context.bed()?;
+    let image = bed.folder().join("image");
+    std::fs::write(&image, b"image\n".repeat(100_000))?;
+    let vm = Vm::boot(&bed, VmSpec::new("alpha").disk(DiskSpec::over("root", &image)))?;
+    ensure!(vm.must("head -c 6 /dev/vda")? == "image");
+    vm.must("printf other | dd of=/dev/vda conv=notrunc,fsync status=none")?;
+    vm.power_cycle()?;
+    ensure!(vm.must("head -c 6 /dev/vda")? == "other", "what was written is gone");
+    ensure!(std::fs::read(&image)?.starts_with(b"image\n"), "the image itself was written");
+    Ok(())
+}
+
+pub fn a_guest_can_be_cut_off_and_frozen(context: &Context) -> Result<()> {
+    let bed = context.bed()?;
+    let vm = Vm::boot(&bed, VmSpec::new("alpha"))?;
+    let answers = || bed.net().connect(vm.ipv4().into(), exec::PORT, Duration::from_secs(2)).is_ok();
+    ensure!(answers());
+    bed.net().unplug(vm.guest())?;
+    ensure!(!answers(), "it answers without a cable");
+    bed.net().plug(vm.guest())?;
+    ensure!(answers(), "it does not answer with its cable back");
+    let mut ticking = vm.spawn("ticking", "while :; do echo tick; sleep 0.1; done")?;
+    ticking.next_line(Duration::from_secs(10))?;
+    vm.freeze()?;
+    while ticking.next_line(Duration::from_secs(1)).is_ok() {}
+    vm.thaw()?;
+    ensure!(ticking.next_line(Duration::from_secs(10))?.is_some(), "it does not go on");
+    vm.dmesg_must_be_clean()
 }
