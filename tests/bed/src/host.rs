@@ -4,8 +4,10 @@
 
 use crate::Result;
 use anyhow::{Context, bail};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 /// Runs `command` and returns its standard output.
 ///
@@ -44,6 +46,50 @@ pub fn capture(command: &mut Command, input: &[u8]) -> Result<std::process::Outp
     output.with_context(|| format!("waiting for {}", shown(command)))
 }
 
+/// Runs `command` until it prints a line that `wanted` accepts, then kills it. Returns what it printed until then.
+///
+/// # Errors
+/// When it cannot be started, ends before, or prints no such line within `patience`.
+pub fn run_until(command: &mut Command, patience: Duration, wanted: impl Fn(&str) -> bool) -> Result<String> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let mut child = command.spawn().with_context(|| format!("starting {}", shown(command)))?;
+    let lines = lines_of(child.stdout.take().expect("the line above pipes it"));
+    let deadline = Instant::now() + patience;
+    let mut printed = String::new();
+    let outcome = loop {
+        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => {
+                printed.push_str(&line);
+                printed.push('\n');
+                if wanted(&line) {
+                    break Ok(());
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => break Err(format!("did not after {patience:?}")),
+            Err(RecvTimeoutError::Disconnected) => break Err("ended before it did".to_owned()),
+        }
+    };
+    // It may have ended by itself.
+    let _ = child.kill();
+    child.wait().with_context(|| format!("waiting for {}", shown(command)))?;
+    match outcome {
+        Ok(()) => Ok(printed),
+        Err(why) => bail!("{} should print a certain line and {why}:\n{}", shown(command), tail(&printed, 20)),
+    }
+}
+
+fn lines_of(pipe: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(std::io::Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
 /// The command as a person would type it.
 #[must_use]
 pub fn shown(command: &Command) -> String {
@@ -78,6 +124,17 @@ mod tests {
         let input = vec![b'x'; 300_000];
         let counted = run_with_input(Command::new("wc").arg("-c"), &input).expect("wc runs");
         assert_eq!(counted.trim(), "300000");
+    }
+
+    #[test]
+    fn a_watching_program_is_ended_at_the_line_waited_for() {
+        let watch = |script: &str, patience| {
+            run_until(Command::new("sh").args(["-c", script]), Duration::from_millis(patience), |line| line == "Ready")
+        };
+        assert_eq!(watch("echo Pending; echo Ready; exec sleep 99", 60_000).expect("it comes"), "Pending\nReady\n");
+        let early = watch("echo Pending", 60_000).expect_err("it never comes").to_string();
+        assert!(early.contains("ended before") && early.contains("Pending"), "{early}");
+        assert!(watch("exec sleep 99", 50).expect_err("it never comes").to_string().contains("did not after 50ms"));
     }
 
     #[test]

@@ -78,6 +78,22 @@ impl ControlPlane {
         serde_json::from_str(&printed).context("reading what kubectl printed")
     }
 
+    /// Runs a kubectl that goes on by itself, such as `get luns -w`, until it prints a line that `wanted` accepts.
+    ///
+    /// # Errors
+    /// When it ends before, or prints none within `patience`; the message has what it printed.
+    pub fn kubectl_until<'a>(
+        &self,
+        arguments: impl IntoIterator<Item = &'a str>,
+        patience: Duration,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Output> {
+        let arguments: Vec<&str> = arguments.into_iter().collect();
+        let mut kubectl = self.kubectl_command()?;
+        let printed = host::run_until(kubectl.args(&arguments), patience, wanted)?;
+        Ok(Output { stdout: printed, shown: format!("kubectl {}", arguments.join(" ")), ..Output::default() })
+    }
+
     /// Asks for an object until `accepted` says yes; returns it.
     ///
     /// # Errors

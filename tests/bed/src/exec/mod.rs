@@ -3,11 +3,15 @@
 //! No shell protocol, no authentication: the server listens in a bed's own network, where nobody else is. A command
 //! that the client lets go of is killed with all of its process group, unless it was detached first.
 
-mod client;
+mod command;
 mod frame;
+mod output;
+mod process;
 mod server;
 
-pub use client::{GuestCommand, Output, Process};
+pub use command::GuestCommand;
+pub use output::Output;
+pub use process::Process;
 pub use server::serve;
 
 /// Where the server listens in every guest.

@@ -6,10 +6,12 @@
 //! process 1, and the agent that runs commands is its only child (see `exec`).
 
 mod disk;
+mod files;
 pub mod initramfs;
 mod kernel_log;
 mod power;
 mod qemu;
+mod services;
 mod spec;
 
 use crate::Result;
@@ -18,8 +20,8 @@ use crate::exec::{self, GuestCommand, Output, Process};
 use anyhow::{Context, bail};
 use std::fs::OpenOptions;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -189,43 +191,6 @@ impl Vm {
         }
     }
 
-    /// Copies a file of the host's into the guest, with its permissions.
-    ///
-    /// # Errors
-    /// When either side fails.
-    pub fn copy_in(&self, from: &Path, to: &str) -> Result<()> {
-        let (here, there) = self.transfer();
-        std::fs::copy(from, &here).with_context(|| format!("copying {} to {}", from.display(), self.name()))?;
-        self.must(GuestCommand::new("mv").args([there.as_str(), to])).map(drop)
-    }
-
-    /// Copies a file of the guest's to the host.
-    ///
-    /// # Errors
-    /// When either side fails.
-    pub fn copy_out(&self, from: &str, to: &Path) -> Result<()> {
-        let (here, there) = self.transfer();
-        self.must(GuestCommand::new("cp").args([from, there.as_str()]))?;
-        std::fs::copy(&here, to).with_context(|| format!("copying {from} from {}", self.name()))?;
-        std::fs::remove_file(&here).context("removing the copy in the share")
-    }
-
-    /// Writes a file in the guest, making its directory.
-    ///
-    /// # Errors
-    /// When the guest cannot.
-    pub fn write(&self, path: &str, content: &str) -> Result<()> {
-        let script = r#"mkdir -p "$(dirname "$0")" && cat > "$0""#;
-        let command = GuestCommand::new("/bin/sh").args(["-c", script, path]).input(content);
-        self.must(command).map(drop)
-    }
-
-    /// A fresh file in the share, as both sides name it.
-    fn transfer(&self) -> (PathBuf, String) {
-        let name = format!("transfer-{}", self.transfers.fetch_add(1, Ordering::Relaxed));
-        (self.share().join(&name), format!("/bed/{name}"))
-    }
-
     /// The lines of the kernel's log that no test should cause: warnings with a stack, oopses, hung tasks, lockups;
     /// of this boot, and of the earlier ones as far as they reached the console. Empty is good.
     ///
@@ -251,24 +216,6 @@ impl Vm {
             bail!("the kernel of {} warned:\n{}", self.name(), troubles.join("\n"));
         }
         Ok(())
-    }
-
-    /// Starts iscsid under this VM's own initiator name, and makes sure that it answers. Loads the SCSI disk driver
-    /// too: udev would do that where it runs.
-    ///
-    /// # Errors
-    /// When it does not come up.
-    pub fn start_iscsid(&self) -> Result<()> {
-        self.must("modprobe -a iscsi_tcp sd_mod && mkdir -p /run/lock/iscsi && iscsid")?;
-        self.wait_for("iscsiadm -m session 2>&1 | grep -q 'No active sessions'", Duration::from_secs(10)).map(drop)
-    }
-
-    /// Starts udevd, for tests that need `/dev/disk/by-*`. Devices themselves appear without it.
-    ///
-    /// # Errors
-    /// When it does not come up.
-    pub fn start_udev(&self) -> Result<()> {
-        self.must("/lib/systemd/systemd-udevd --daemon && udevadm trigger && udevadm settle").map(drop)
     }
 
     fn folder(&self) -> PathBuf {

@@ -1,175 +1,19 @@
-//! The side on the host: start a command in a guest, stream or collect its output, signal it, wait for it.
+//! The side on the host: a command that runs in a guest, from its start to its end.
 //!
-//! Every wait is bounded. An error says which guest and which command it was about, and shows what had been printed
-//! until then.
+//! Every wait is bounded. An error says which command it was about, and shows what had been printed until then.
 
+use super::command::{GuestCommand, PATIENCE};
 use super::frame::{Frame, Kind, receive, send};
+use super::output::Output;
 use crate::{Result, host};
 use anyhow::{Context, anyhow, bail};
 use nix::sys::signal::Signal;
 use std::fs::File;
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
-use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-/// How long [`Process::wait`] and its like wait when the command does not say.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// What a guest's own shell would have.
-const VARIABLES: [&str; 3] =
-    ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8"];
-
-/// A command to run in a guest. A plain string is one for `/bin/sh -c`.
-#[derive(Debug, Clone)]
-pub struct GuestCommand {
-    arguments: Vec<String>,
-    variables: Vec<String>,
-    input: Vec<u8>,
-    patience: Duration,
-}
-
-impl GuestCommand {
-    /// The program itself, without a shell.
-    #[must_use]
-    pub fn new(program: impl AsRef<Path>) -> GuestCommand {
-        GuestCommand {
-            arguments: vec![program.as_ref().to_string_lossy().into_owned()],
-            variables: VARIABLES.map(str::to_owned).to_vec(),
-            input: Vec::new(),
-            patience: PATIENCE,
-        }
-    }
-
-    /// A line for `/bin/sh -c`.
-    #[must_use]
-    pub fn shell(line: &str) -> GuestCommand {
-        GuestCommand::new("/bin/sh").args(["-c", line])
-    }
-
-    /// Adds an argument.
-    #[must_use]
-    pub fn arg(mut self, argument: impl Into<String>) -> GuestCommand {
-        self.arguments.push(argument.into());
-        self
-    }
-
-    /// Adds arguments.
-    #[must_use]
-    pub fn args<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> GuestCommand {
-        self.arguments.extend(arguments.into_iter().map(Into::into));
-        self
-    }
-
-    /// Sets a variable of its environment.
-    #[must_use]
-    pub fn env(mut self, name: &str, value: &str) -> GuestCommand {
-        self.variables.push(format!("{name}={value}"));
-        self
-    }
-
-    /// What it reads from its standard input; nothing unless said.
-    #[must_use]
-    pub fn input(mut self, input: impl Into<Vec<u8>>) -> GuestCommand {
-        self.input = input.into();
-        self
-    }
-
-    /// How long it may run before it is killed and an error; 60 seconds unless said.
-    #[must_use]
-    pub fn patience(mut self, patience: Duration) -> GuestCommand {
-        self.patience = patience;
-        self
-    }
-
-    /// The command as a person would type it.
-    #[must_use]
-    pub fn shown(&self) -> String {
-        match self.arguments.as_slice() {
-            [shell, flag, line] if shell == "/bin/sh" && flag == "-c" => line.clone(),
-            arguments => arguments.join(" "),
-        }
-    }
-}
-
-impl From<&str> for GuestCommand {
-    fn from(line: &str) -> GuestCommand {
-        GuestCommand::shell(line)
-    }
-}
-
-impl From<String> for GuestCommand {
-    fn from(line: String) -> GuestCommand {
-        GuestCommand::shell(&line)
-    }
-}
-
-impl From<&String> for GuestCommand {
-    fn from(line: &String) -> GuestCommand {
-        GuestCommand::shell(line)
-    }
-}
-
-/// What a command printed, and how it ended.
-#[derive(Debug, Clone, Default)]
-pub struct Output {
-    /// As a shell has it: 0 is success, 128 and above a signal.
-    pub status: i32,
-    /// Its standard output.
-    pub stdout: String,
-    /// Its standard error.
-    pub stderr: String,
-    shown: String,
-}
-
-impl Output {
-    /// Of a command shown as `shown`, for programs that were run some other way.
-    #[must_use]
-    pub fn of(shown: &str, output: &std::process::Output) -> Output {
-        Output {
-            status: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            shown: shown.to_owned(),
-        }
-    }
-
-    /// Whether the status is 0.
-    #[must_use]
-    pub fn success(&self) -> bool {
-        self.status == 0
-    }
-
-    /// The standard output without the white space around it.
-    ///
-    /// # Errors
-    /// When the status is not 0: the message shows the command and what it printed.
-    pub fn ok(&self) -> Result<String> {
-        if self.success() {
-            return Ok(self.stdout.trim().to_owned());
-        }
-        Err(anyhow!("`{}` ended with status {}:\n{}", self.shown, self.status, host::tail(&self.printed(), 30)))
-    }
-
-    /// The standard error without the white space around it.
-    ///
-    /// # Errors
-    /// When the status is 0: the command was expected to fail.
-    pub fn refused(&self) -> Result<String> {
-        if self.success() {
-            bail!("`{}` succeeded where it should be refused:\n{}", self.shown, host::tail(&self.printed(), 30));
-        }
-        Ok(self.stderr.trim().to_owned())
-    }
-
-    /// Standard output and standard error, one after the other.
-    #[must_use]
-    pub fn printed(&self) -> String {
-        let gap = if self.stdout.is_empty() || self.stdout.ends_with('\n') { "" } else { "\n" };
-        format!("{}{gap}{}", self.stdout, self.stderr)
-    }
-}
 
 impl Process {
     /// Starts `command` over a fresh connection to the guest's server. Its output goes to `log` too.
