@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -44,22 +45,31 @@ impl Presence {
     }
 
     /// Keeps the node's objects true, for ever.
-    pub async fn keep(&self, views: tokio::sync::watch::Receiver<View>) {
+    pub async fn keep(&self, mut views: tokio::sync::watch::Receiver<View>) {
         let mut said = None;
         loop {
-            let pools = views.borrow().pools.values().cloned().collect::<Vec<_>>();
-            let status = self.look(&pools, said.as_ref()).await;
+            let pools = views.borrow_and_update().pools.clone();
+            let status = self.look(pools.values(), said.as_ref()).await;
             if said.as_ref() != Some(&status) && self.say(&status).await {
                 said = Some(status);
             }
             self.beat().await;
-            tokio::time::sleep(if said.is_some() { BEAT } else { BEAT / 5 }).await;
+            let next = tokio::time::sleep(if said.is_some() { BEAT } else { BEAT / 5 });
+            // A new pool is looked at on the spot: its first LUN may be waiting to be placed.
+            tokio::select! {
+                () = next => {}
+                changed = views.wait_for(|view| !same_pools(&view.pools, &pools)) => if changed.is_err() { return },
+            }
         }
     }
 
-    async fn look(&self, pools: &[std::sync::Arc<LunPool>], before: Option<&LunNodeStatus>) -> LunNodeStatus {
+    async fn look<'a>(
+        &self,
+        pools: impl Iterator<Item = &'a Arc<LunPool>>,
+        before: Option<&LunNodeStatus>,
+    ) -> LunNodeStatus {
         let mut status = self.kernel().await;
-        for pool in pools.iter().filter(|pool| pool.spec.nodes.is_empty() || pool.spec.nodes.contains(&self.node)) {
+        for pool in pools.filter(|pool| pool.spec.nodes.is_empty() || pool.spec.nodes.contains(&self.node)) {
             let name = pool.metadata.name.clone().unwrap_or_default();
             status.pools.insert(name, look_at_pool(pool).await);
         }
@@ -121,6 +131,10 @@ impl Presence {
             tracing::warn!(%error, "the API server did not take this node's heartbeat");
         }
     }
+}
+
+fn same_pools(a: &BTreeMap<String, Arc<LunPool>>, b: &BTreeMap<String, Arc<LunPool>>) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|((x, p), (y, q))| x == y && p.spec == q.spec)
 }
 
 async fn look_at_pool(pool: &LunPool) -> NodePool {

@@ -5,12 +5,14 @@
 #![forbid(unsafe_code)]
 
 use lunette_bed::cli::{self, Repertoire};
-use lunette_bed::runner::{Context, Test};
-use lunette_bed::{Result, smoke};
+use lunette_bed::runner::Test;
+use lunette_bed::smoke;
 use std::process::ExitCode;
 
 #[path = "../../cluster/mod.rs"]
 mod cluster;
+#[path = "../../demo/mod.rs"]
+mod demo;
 #[path = "../../vm/mod.rs"]
 mod vm;
 
@@ -18,9 +20,5 @@ mod vm;
 const TESTS: &[&[Test]] = &[smoke::TESTS, cluster::TESTS, vm::TESTS];
 
 fn main() -> ExitCode {
-    cli::run(Repertoire { tests: &TESTS.concat(), demo })
-}
-
-fn demo(_context: &Context) -> Result<()> {
-    anyhow::bail!("the demo's story is not written yet")
+    cli::run(Repertoire { tests: &TESTS.concat(), demo: demo::tell })
 }

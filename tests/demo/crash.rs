@@ -1,0 +1,47 @@
+//! The agent dies under load: the client's I/O waits and goes on.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use lunette_bed::{GuestCommand, Result, Step};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use super::stage::Stage;
+
+/// How long nobody serves.
+const OUTAGE: Duration = Duration::from_secs(3);
+/// How long the client's load runs, long enough to begin before and to end after the outage.
+const LOAD: &str = "fio --name=load --filename=/mnt/load --size=32M --rw=randwrite --bs=4k --iodepth=8 --ioengine=libaio \
+--direct=1 --verify=crc32c --do_verify=1 --verify_backlog=64 --time_based --runtime=12 --output-format=json";
+
+/// Kills the agent with SIGKILL under a verifying load, starts it again, and looks at what the client saw.
+pub fn kill_under_load(step: &Step, stage: &mut Stage) -> Result<()> {
+    step.say(&format!("client# {LOAD} &"));
+    let load = stage.client.spawn("load", GuestCommand::shell(LOAD).patience(Duration::from_secs(120)))?;
+    std::thread::sleep(Duration::from_secs(3));
+    let agent = stage.agent.take().context("no agent runs")?;
+    step.say("node-1# pkill -KILL lunette-node");
+    agent.signal(Signal::SIGKILL)?;
+    agent.wait()?;
+    step.say(&format!("... nobody serves for {} s ...", OUTAGE.as_secs()));
+    std::thread::sleep(OUTAGE);
+    step.say("node-1# lunette-node serve ... &");
+    stage.start_agent()?;
+    let report = load.wait_at_most(Duration::from_secs(90))?.ok().context("the client saw an I/O error")?;
+    judge(step, &report)?;
+    stage.on_client(step, "cd /mnt && sha256sum --quiet -c /tmp/checksums && echo all files intact").map(drop)
+}
+
+fn judge(step: &Step, report: &str) -> Result<()> {
+    let json = report.find('{').map_or("", |at| &report[at..]);
+    let report: Value = serde_json::from_str(json).context("fio printed no JSON")?;
+    let job = &report["jobs"][0];
+    let errors = job["error"].as_i64().context("fio tells no errors")?;
+    let longest = ["read", "write"].iter().filter_map(|side| job[side]["clat_ns"]["max"].as_f64()).fold(0.0, f64::max);
+    let total: u64 = ["read", "write"].iter().filter_map(|side| job[side]["total_ios"].as_u64()).sum();
+    step.say(&format!("{total} commands, {errors} errors, longest pause {:.2} s", longest / 1e9));
+    ensure!(errors == 0, "fio counts error {errors}");
+    ensure!(longest / 1e9 > OUTAGE.as_secs_f64(), "no command waited through the outage: the load was over too early");
+    Ok(())
+}
