@@ -3,29 +3,33 @@
 use anyhow::ensure;
 use lunette_bed::{Context, Result};
 
-use super::site::{SOON, Site, lun, pool};
+use super::manifest::{lun, pool};
+use super::site::{POOL, SOON, Site, patiently};
 
 pub fn a_lun_comes_grows_and_goes(context: &Context) -> Result<()> {
-    let site = Site::up(context)?;
-    let client = site.client.initiator_name();
+    let site = Site::shared(context)?;
     site.apply("pool.yaml", &pool())?;
-    site.apply("db.yaml", &lun("db", "64Mi", &client, ", reclaimPolicy: Delete"))?;
     let agent = site.start_agent()?;
-    let db = site.wait_ready("db", true)?;
-    let disk = site.login(&db, None)?;
+    let (db, disk) = site.attach("db", "64Mi", ", reclaimPolicy: Delete")?;
     site.client
         .must(format!("mkfs.ext4 -q {disk} && mount {disk} /mnt && echo kept > /mnt/file && sync && umount /mnt"))?;
-    site.apply("db.yaml", &lun("db", "128Mi", &client, ", reclaimPolicy: Delete"))?;
-    site.client.wait_for(
-        format!("iscsiadm -m session -R >/dev/null; [ $(blockdev --getsize64 {disk}) = $((128 << 20)) ]"),
-        SOON,
-    )?;
-    site.client.must(format!("mount {disk} /mnt && grep -q kept /mnt/file && umount /mnt"))?;
+    grows_online(&site, &disk)?;
     site.logout(&db)?;
     site.withdraw("db.yaml")?;
-    site.node.wait_for(format!("[ -z \"$(ls -A {})\" ]", super::site::POOL), SOON)?;
-    site.nothing_is_left(true)?;
-    ensure!(site.status()?["items"] == serde_json::json!([]));
-    drop(agent);
-    site.kernels_are_clean()
+    patiently(SOON, || {
+        let left = site.volumes(POOL)?;
+        ensure!(left.is_empty(), "the pool still holds\n{left}");
+        Ok(())
+    })?;
+    site.wait_unexported(SOON)?;
+    ensure!(site.luns()?.is_empty(), "status still shows a Lun that is gone");
+    site.end(agent)
+}
+
+fn grows_online(site: &Site, disk: &str) -> Result<()> {
+    let client = site.client.initiator_name();
+    site.apply("db.yaml", &lun("db", "128Mi", &client, ", reclaimPolicy: Delete"))?;
+    let rescan = format!("iscsiadm -m session -R >/dev/null; [ $(blockdev --getsize64 {disk}) = $((128 << 20)) ]");
+    site.client.wait_for(rescan, SOON)?;
+    site.client.must(format!("mount {disk} /mnt && grep -q kept /mnt/file && umount /mnt")).map(drop)
 }

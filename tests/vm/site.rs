@@ -1,20 +1,27 @@
 //! Two VMs: a node that serves manifests, and a client outside with open-iscsi.
+//!
+//! Booting is slow, so tests share one site: each begins with no manifest, no agent and an empty pool, and has to leave
+//! it so ([`Site::end`]). The pools are ext4 on disks, which outlive a power cut; manifests and the rest do not.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use lunette_bed::{Bed, Context, GuestCommand, Process, Result, Vm, VmSpec};
+use lunette_bed::{Bed, Context, DiskSpec, GuestCommand, Process, Result, Vm, VmSpec};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-/// Where the node keeps its manifests, and its pool.
+/// Where the node keeps its manifests.
 pub const MANIFESTS: &str = "/etc/lunette/manifests";
+/// The node's pool, on its first disk.
 pub const POOL: &str = "/srv/pool";
+/// Where its second disk is mounted.
+pub const SPARE: &str = "/mnt/spare";
+/// Where the agent keeps what must outlive it.
+const STATE: &str = "/srv/state";
 /// How long something that takes a moment may take under emulation.
-pub const SOON: Duration = Duration::from_secs(30);
-/// The CHAP secret of the client, where it has one.
-pub const PASSWORD: &str = "sixteen-bytes-ok";
+pub const SOON: Duration = Duration::from_secs(60);
 
 /// A node and a client.
 pub struct Site {
@@ -24,30 +31,47 @@ pub struct Site {
 }
 
 impl Site {
-    /// Boots both. The node has a pool, and no agent yet.
-    pub fn up(context: &Context) -> Result<Site> {
-        Site::of(context, VmSpec::new("node"), VmSpec::new("client"))
+    /// The site that tests share.
+    pub fn shared(context: &Context) -> Result<Arc<Site>> {
+        context.shared(Site::up)
     }
 
-    /// The same, of VMs like these.
-    pub fn of(context: &Context, node: VmSpec, client: VmSpec) -> Result<Site> {
+    fn up(context: &Context) -> Result<Site> {
         let bed = context.bed()?;
-        let [node, client] = Vm::boot_all(&bed, [node, client])?;
-        node.must(format!("mkdir -p {MANIFESTS} {POOL}"))?;
-        client.start_iscsid()?;
-        Ok(Site { node, client, bed })
+        let disks = [DiskSpec::empty("pool", 4 << 30), DiskSpec::empty("spare", 2 << 30)];
+        let node = disks.into_iter().fold(VmSpec::new("node"), VmSpec::disk);
+        let [node, client] = Vm::boot_all(&bed, [node, VmSpec::new("client")])?;
+        let site = Site { node, client, bed };
+        site.node.must("mkfs.ext4 -q /dev/vda && mkfs.ext4 -q /dev/vdb")?;
+        site.mount()?;
+        site.client.start_iscsid()?;
+        Ok(site)
+    }
+
+    /// What an administrator's boot scripts would do on the node.
+    pub fn mount(&self) -> Result<()> {
+        let script = format!(
+            "mkdir -p {MANIFESTS} {SPARE} && mount /dev/vda /srv && mount /dev/vdb {SPARE} && mkdir -p {POOL} {SPARE}/pool"
+        );
+        self.node.must(script).map(drop)
     }
 
     /// Starts the agent on the node, on its IPv4 address; it runs until it is signalled or dropped.
     pub fn start_agent(&self) -> Result<Process> {
-        self.start_agent_on(&[format!("{}:3260", self.node.ipv4())])
+        self.start_agent_on(&[self.portal()])
+    }
+
+    /// The node's portal.
+    pub fn portal(&self) -> String {
+        format!("{}:3260", self.node.ipv4())
     }
 
     /// Starts the agent on these portals.
     pub fn start_agent_on(&self, portals: &[String]) -> Result<Process> {
         let portals = portals.iter().map(|portal| format!("--portal {portal}")).collect::<Vec<_>>().join(" ");
-        let binary = agent_binary(&self.bed);
-        let line = format!("exec {} serve --manifests {MANIFESTS} --node node {portals}", binary.display());
+        let agent = agent_binary(&self.bed);
+        let agent = agent.display();
+        let line = format!("exec {agent} serve --manifests {MANIFESTS} --state-dir {STATE} --node node {portals}");
         self.node.spawn("agent", GuestCommand::shell(&line).env("RUST_LOG", "info,lunette_node=debug"))
     }
 
@@ -62,18 +86,23 @@ impl Site {
         self.node.must(format!("rm {MANIFESTS}/{name}")).map(drop)
     }
 
-    /// `lunette-node status -o json`.
-    pub fn status(&self) -> Result<Value> {
-        let text = self.node.must(format!("{} status -o json", agent_binary(&self.bed).display()))?;
-        serde_json::from_str(&text).context("status is no JSON")
+    /// `lunette-node status -o json`, and the notices that come with it.
+    pub fn status_and_notices(&self) -> Result<(Value, String)> {
+        let output = self.node.run(format!("{} status -o json", agent_binary(&self.bed).display()))?;
+        let text = output.ok()?;
+        Ok((serde_json::from_str(&text).context("status is no JSON")?, output.stderr))
+    }
+
+    /// The Luns of the status.
+    pub fn luns(&self) -> Result<Vec<Value>> {
+        let (status, _) = self.status_and_notices()?;
+        status["items"].as_array().cloned().context("status is no List")
     }
 
     /// One Lun of the status.
     pub fn lun(&self, name: &str) -> Result<Value> {
-        let status = self.status()?;
-        let luns = status["items"].as_array().context("status is no List")?;
-        let found = luns.iter().find(|lun| lun["metadata"]["name"] == name);
-        found.cloned().with_context(|| format!("no Lun {name} in {status}"))
+        let found = self.luns()?.into_iter().find(|lun| lun["metadata"]["name"] == name);
+        found.with_context(|| format!("status shows no Lun {name}"))
     }
 
     /// Waits until a Lun's Ready condition is as said; the Lun.
@@ -82,43 +111,9 @@ impl Site {
         patiently(SOON, || {
             let lun = self.lun(name)?;
             let condition = condition(&lun, "Ready");
-            ensure!(condition["status"] == wanted, "Ready is {condition}");
+            ensure!(condition["status"] == wanted, "Ready of {name} is {condition}");
             Ok(lun)
         })
-    }
-
-    /// Logs the client in; the path of the disk that appears.
-    pub fn login(&self, lun: &Value, chap: Option<&str>) -> Result<String> {
-        let portal = lun["status"]["target"]["portals"][0].as_str().context("no portal")?.to_owned();
-        self.login_at(lun, &portal, chap)
-    }
-
-    /// Logs the client in at a portal.
-    pub fn login_at(&self, lun: &Value, portal: &str, chap: Option<&str>) -> Result<String> {
-        let target = target(lun)?;
-        let record = format!("iscsiadm -m node -T {target} -p {portal}");
-        let mut script = format!("set -e; {record} -o new");
-        if let Some(password) = chap {
-            for (name, value) in [("authmethod", "CHAP"), ("username", "client"), ("password", password)] {
-                script += &format!("; {record} -o update -n node.session.auth.{name} -v {value}");
-            }
-        }
-        self.client.must(format!("({script}) >/dev/null && {record} --login >/dev/null"))?;
-        self.disk(lun)
-    }
-
-    /// The client's disk of that Lun, found by its identity.
-    pub fn disk(&self, lun: &Value) -> Result<String> {
-        let wwid = lun["status"]["wwid"].as_str().context("no WWID")?;
-        let find = format!(
-            "for d in /sys/block/sd*; do [ \"$(cat $d/device/wwid)\" = {wwid} ] && echo /dev/${{d##*/}}; done | grep /dev/"
-        );
-        self.client.wait_for(find, SOON)
-    }
-
-    /// Logs the client out.
-    pub fn logout(&self, lun: &Value) -> Result<()> {
-        self.client.must(format!("iscsiadm -m node -T {} --logout >/dev/null", target(lun)?)).map(drop)
     }
 
     /// Kills the agent as a crash would, and waits until it is gone.
@@ -127,15 +122,43 @@ impl Site {
         agent.wait().map(drop)
     }
 
-    /// That configfs, and the pool if `pool_too`, hold nothing of ours.
-    pub fn nothing_is_left(&self, pool_too: bool) -> Result<()> {
-        let left =
-            "find /sys/kernel/config/target/core /sys/kernel/config/target/iscsi -maxdepth 2 | grep -e lunette || true";
-        let left = self.node.must(left)?;
-        ensure!(left.is_empty(), "configfs still holds\n{left}");
-        let files = self.node.must(format!("ls -A {POOL}"))?;
-        ensure!(!pool_too || files.is_empty(), "the pool still holds\n{files}");
+    /// Stops the agent as a supervisor does; it must end well.
+    pub fn stop_agent(&self, agent: Process) -> Result<()> {
+        agent.signal(Signal::SIGTERM)?;
+        let output = agent.wait()?;
+        ensure!(output.success(), "told to stop, the agent ended with status {}:\n{}", output.status, output.stderr);
         Ok(())
+    }
+
+    /// What configfs holds of ours, a path a line.
+    pub fn exports(&self) -> Result<String> {
+        self.node.must(
+            "find /sys/kernel/config/target/core /sys/kernel/config/target/iscsi -maxdepth 2 | grep lunette || true",
+        )
+    }
+
+    /// Waits until configfs holds nothing of ours.
+    pub fn wait_unexported(&self, patience: Duration) -> Result<()> {
+        patiently(patience, || {
+            let left = self.exports()?;
+            ensure!(left.is_empty(), "configfs still holds\n{left}");
+            Ok(())
+        })
+    }
+
+    /// What is in a pool's directory.
+    pub fn volumes(&self, pool: &str) -> Result<String> {
+        self.node.must(format!("ls -A {pool}"))
+    }
+
+    /// Ends a test: the client logs out, the manifests go, and then nothing may be left but data that are to stay.
+    pub fn end(&self, agent: Process) -> Result<()> {
+        self.client.must("iscsiadm -m node -U all; iscsiadm -m node -o delete; ! iscsiadm -m session")?;
+        self.node.must(format!("rm -f {MANIFESTS}/*"))?;
+        self.wait_unexported(SOON)?;
+        self.stop_agent(agent)?;
+        self.node.must(format!("rm -rf {POOL}/* {SPARE}/pool/*"))?;
+        self.kernels_are_clean()
     }
 
     /// That neither kernel warned.
@@ -157,33 +180,19 @@ pub fn patiently<T>(patience: Duration, mut ask: impl FnMut() -> Result<T>) -> R
     loop {
         match ask() {
             Err(error) if Instant::now() > deadline => return Err(error.context(format!("still after {patience:?}"))),
-            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            Err(_) => std::thread::sleep(Duration::from_millis(200)),
             answer => return answer,
         }
     }
 }
 
-/// The target's name.
-pub fn target(lun: &Value) -> Result<&str> {
-    lun["status"]["target"]["iqn"].as_str().context("no target IQN")
+/// Prints a figure below the test's name.
+pub fn say(figure: &str) {
+    print!("\n     {figure} ");
 }
 
 /// One condition.
 pub fn condition(lun: &Value, type_: &str) -> Value {
     let conditions = lun["status"]["conditions"].as_array().cloned().unwrap_or_default();
     conditions.into_iter().find(|condition| condition["type"] == type_).unwrap_or_default()
-}
-
-/// A manifest of the pool that [`Site::up`] makes.
-pub fn pool() -> String {
-    format!(
-        "apiVersion: lunette.io/v1alpha1\nkind: LunPool\nmetadata: {{name: files}}\nspec: {{directory: {{path: {POOL}}}}}\n"
-    )
-}
-
-/// A manifest of a Lun for the client, with `more` fields of its spec.
-pub fn lun(name: &str, size: &str, initiator: &str, more: &str) -> String {
-    format!(
-        "apiVersion: lunette.io/v1alpha1\nkind: Lun\nmetadata: {{name: {name}}}\nspec: {{pool: files, size: {size}, initiators: [{{iqn: '{initiator}'}}]{more}}}\n"
-    )
 }

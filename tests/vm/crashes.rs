@@ -1,0 +1,85 @@
+//! The agent dies and comes back under I/O: the initiator waits and goes on, and everything it wrote is there.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use lunette_bed::{Context, Process, Result};
+
+use super::initiator::Writer;
+use super::manifest::pool;
+use super::site::{SOON, Site, say};
+
+const SHORT: Duration = Duration::from_secs(3);
+const LONG: Duration = Duration::from_secs(20);
+const ROUNDS: u32 = 20;
+
+/// How long I/O stood still in one round.
+struct Pause {
+    since_kill: Duration,
+    since_restart: Duration,
+}
+
+pub fn io_survives_crashes_of_the_agent(context: &Context) -> Result<()> {
+    let site = Site::shared(context)?;
+    site.apply("pool.yaml", &pool())?;
+    let mut agent = site.start_agent()?;
+    let (_, disk) = site.attach("db", "64Mi", "")?;
+    let errors = site.errors_so_far()?;
+    let mut writer = site.start_writer(&disk, "--bs=4k --size=24M")?;
+    let mut pauses = Vec::new();
+    for round in 1..=ROUNDS {
+        let outage = if round == ROUNDS { LONG } else { SHORT };
+        agent = outage_of(&site, agent, &disk, outage, Site::kill_agent, &mut pauses)?;
+        writer.must_run()?;
+    }
+    tell("SIGKILL for 3 s", &pauses[..pauses.len() - 1]);
+    tell("SIGKILL for 20 s", &pauses[pauses.len() - 1..]);
+    let agent = stopped_and_started(&site, agent, &disk, &mut writer)?;
+    let rounds = writer.end(&site)?;
+    ensure!(rounds.contains("rounds:"), "the writer did not say how often it wrote everything:\n{rounds}");
+    site.no_io_errors_since(&errors)?;
+    site.end(agent)
+}
+
+fn stopped_and_started(site: &Site, agent: Process, disk: &str, writer: &mut Writer) -> Result<Process> {
+    let mut pauses = Vec::new();
+    let agent = outage_of(site, agent, disk, Duration::ZERO, Site::stop_agent, &mut pauses)?;
+    writer.must_run()?;
+    tell("SIGTERM and start", &pauses);
+    Ok(agent)
+}
+
+/// One outage, from I/O under way to I/O under way; the next agent.
+fn outage_of(
+    site: &Site,
+    agent: Process,
+    disk: &str,
+    outage: Duration,
+    end: fn(&Site, Process) -> Result<()>,
+    pauses: &mut Vec<Pause>,
+) -> Result<Process> {
+    let before = site.completed(disk)?;
+    site.wait_completed(disk, before + 100, SOON)?;
+    let ended = Instant::now();
+    end(site, agent)?;
+    let stands = site.completed(disk)?;
+    std::thread::sleep(outage.saturating_sub(ended.elapsed()));
+    let still = site.completed(disk)?;
+    ensure!(still == stands, "{} requests were answered while no agent ran", still - stands);
+    let restarted = Instant::now();
+    let agent = site.start_agent()?;
+    site.wait_completed(disk, still, SOON)?;
+    pauses.push(Pause { since_kill: ended.elapsed(), since_restart: restarted.elapsed() });
+    Ok(agent)
+}
+
+fn tell(what: &str, pauses: &[Pause]) {
+    let figures = |of: fn(&Pause) -> Duration| {
+        let mut sorted: Vec<Duration> = pauses.iter().map(of).collect();
+        sorted.sort();
+        let median = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
+        format!("p50 {:.2} s, max {:.2} s", median.as_secs_f64(), sorted.last().map_or(0.0, Duration::as_secs_f64))
+    };
+    let (kill, restart) = (figures(|pause| pause.since_kill), figures(|pause| pause.since_restart));
+    say(&format!("{what}, {} times: I/O paused {kill}; after the restart {restart}", pauses.len()));
+}
