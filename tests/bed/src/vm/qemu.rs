@@ -64,6 +64,8 @@ fn network(qemu: &mut Command, guest: &Guest) {
 fn kernel_arguments(kernel: &KernelFiles, bed: &Bed, spec: &VmSpec, guest: &Guest) -> String {
     let mut arguments = vec![
         "console=ttyS0 loglevel=5 panic=-1 mitigations=off tsc=reliable cryptomgr.notests".to_owned(),
+        // A virtual processor that the host starves, or a test freezes, is no lockup.
+        "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120".to_owned(),
         format!("bed.name={} bed.ipv4={} bed.ipv6={}", spec.name(), guest.ipv4(), guest.ipv6()),
         format!("bed.host={HOST_IPV4} bed.initiator={}", spec.initiator_name()),
         format!("bed.modules={} bed.agent={}", kernel.modules().display(), bed.agent().display()),
