@@ -1,16 +1,18 @@
 //! The API and the operator against a real API server: schemas, CEL rules, admission policies, RBAC, and a
 //! real operator process that is killed, replaced, contradicted and starved of nodes.
 //!
-//! No VM boots here. The agents are played by the tests, with the agents' own ServiceAccount and tokens, so
+//! Most tests boot no VM. Their agents are played by the tests, with the agents' own ServiceAccount and tokens, so
 //! that what an agent may write is proved on the way.
 
 mod agent;
 mod crashes;
 mod deletion;
+mod node;
 mod operator;
 mod placement;
 mod policies;
 mod refusals;
+mod served;
 mod site;
 
 use lunette_bed::Test;
@@ -23,7 +25,10 @@ pub const TESTS: &[Test] = &[
     Test::without_vm("cluster::a_pool_that_cannot_be_is_refused", refusals::a_pool_that_cannot_be_is_refused),
     Test::without_vm("cluster::an_agent_writes_its_own_node_only", policies::an_agent_writes_its_own_node_only),
     Test::without_vm("cluster::an_agent_writes_its_own_luns_only", policies::an_agent_writes_its_own_luns_only),
-    Test::without_vm("cluster::the_operator_grants_named_secrets_only", policies::the_operator_grants_named_secrets_only),
+    Test::without_vm(
+        "cluster::the_operator_grants_named_secrets_only",
+        policies::the_operator_grants_named_secrets_only,
+    ),
     Test::without_vm("cluster::a_pool_keeps_other_namespaces_out", policies::a_pool_keeps_other_namespaces_out),
     Test::without_vm("cluster::a_lun_is_placed_and_served", placement::a_lun_is_placed_and_served),
     Test::without_vm("cluster::nothing_is_written_while_nothing_changes", placement::nothing_is_written),
@@ -36,4 +41,7 @@ pub const TESTS: &[Test] = &[
     Test::without_vm("cluster::a_pool_in_use_does_not_go", deletion::a_pool_in_use_does_not_go),
     Test::without_vm("cluster::an_operator_killed_anywhere_goes_on", crashes::an_operator_killed_anywhere_goes_on),
     Test::without_vm("cluster::of_two_operators_one_writes", crashes::of_two_operators_one_writes),
+    Test::new("cluster::twenty_luns_are_ready_soon", served::twenty_luns_are_ready_soon),
+    Test::new("cluster::an_agent_that_was_down_catches_up", served::an_agent_that_was_down_catches_up),
+    Test::new("cluster::an_agent_needs_no_api_server_to_start", served::an_agent_needs_no_api_server_to_start),
 ];
