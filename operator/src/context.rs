@@ -10,13 +10,14 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt};
 use lunette_api::{Lun, LunNode, LunPool};
 
+use crate::args::ControllerArgs;
 use crate::backoff::Backoff;
 use crate::error::Error;
 use crate::events::Events;
 use crate::lun::grant::{Agents, Grants};
 use crate::metrics::Metrics;
 use crate::node::heartbeat::Heartbeats;
-use crate::node::view::Assumed;
+use crate::node::view::{Assumed, Taken};
 
 /// An object that may not fit its type: one such must not stop the watch of the others.
 pub type Guarded<K> = DeserializeGuard<K>;
@@ -39,10 +40,9 @@ pub struct Context {
     /// What the watches show.
     pub stores: Stores,
     /// The agents' signs of life.
-    pub heartbeats: Mutex<Heartbeats>,
-    /// Placements that the watches do not show yet. Held while one is decided and written, so that two
-    /// Luns never count on the same free space.
-    pub assumed: tokio::sync::Mutex<Assumed>,
+    heartbeats: Mutex<Heartbeats>,
+    /// Placements that the watches do not show yet, so that two Luns never count on the same free space.
+    assumed: Mutex<Assumed>,
     /// What the agents may read.
     pub grants: Grants,
     /// Events on objects.
@@ -52,25 +52,55 @@ pub struct Context {
     /// How long failed objects wait.
     pub backoff: Backoff,
     /// The namespace of operator and agents.
-    pub namespace: String,
+    namespace: String,
     /// The agents' ServiceAccount there.
-    pub agent_service_account: String,
+    agent_service_account: String,
 }
 
 impl Context {
+    /// A context that remembers nothing yet.
+    pub fn new(client: Client, args: &ControllerArgs, identity: &str, metrics: Arc<Metrics>, stores: Stores) -> Self {
+        Self {
+            events: Events::new(client.clone(), identity),
+            client,
+            stores,
+            heartbeats: Mutex::default(),
+            assumed: Mutex::default(),
+            grants: Grants::default(),
+            metrics,
+            backoff: Backoff::default(),
+            namespace: args.namespace.clone(),
+            agent_service_account: args.agent_service_account.clone(),
+        }
+    }
+
     /// Whom grants are for.
     pub fn agents(&self) -> Agents<'_> {
         Agents { namespace: &self.namespace, service_account: &self.agent_service_account }
     }
 
-    /// Every Lun that can be read.
-    pub fn luns(&self) -> Vec<Lun> {
-        self.stores.luns.state().iter().filter_map(|l| l.0.as_ref().ok().cloned()).collect()
+    /// Every node that can be read, and whether its agent gives signs of life.
+    pub fn nodes(&self) -> Vec<(LunNode, bool)> {
+        let nodes = self.stores.nodes.state();
+        let readable = nodes.iter().filter_map(|node| node.0.as_ref().ok());
+        readable.map(|node| (node.clone(), self.is_fresh(&ResourceExt::name_any(node)))).collect()
     }
 
-    /// Every node that can be read.
-    pub fn nodes(&self) -> Vec<LunNode> {
-        self.stores.nodes.state().iter().filter_map(|n| n.0.as_ref().ok().cloned()).collect()
+    /// Decides a placement with what all Luns take, and takes it: the next one is decided with it.
+    ///
+    /// # Errors
+    /// What the decision says.
+    pub fn take<E>(&self, uid: &str, decide: impl FnOnce(&[Taken]) -> Result<Taken, E>) -> Result<Taken, E> {
+        let luns = self.stores.luns.state();
+        let mut assumed = self.assumed.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = decide(&assumed.merge(luns.iter().filter_map(|lun| lun.0.as_ref().ok())))?;
+        assumed.insert(uid.to_owned(), taken.clone());
+        Ok(taken)
+    }
+
+    /// Gives back what was taken and could not be written.
+    pub fn give_back(&self, uid: &str) {
+        self.assumed.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 
     /// The pool of that name, where there is one.

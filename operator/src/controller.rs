@@ -27,7 +27,6 @@ use tokio_util::sync::CancellationToken;
 use crate::args::ControllerArgs;
 use crate::context::{Context, Guarded, Stores, label};
 use crate::error::{Error, ErrorKind};
-use crate::events::Events;
 use crate::http::{self, Readiness};
 use crate::leader::Election;
 use crate::metrics::Metrics;
@@ -99,18 +98,7 @@ fn own_identity() -> String {
 async fn lead(client: Client, args: &ControllerArgs, identity: &str, metrics: Arc<Metrics>, stop: &CancellationToken) {
     let ((luns, luns_writer), (pools, pools_writer), (nodes, nodes_writer)) = (store(), store(), store());
     let stores = Stores { luns, pools, nodes };
-    let context = Arc::new(Context {
-        client: client.clone(),
-        stores: stores.clone(),
-        heartbeats: std::sync::Mutex::default(),
-        assumed: tokio::sync::Mutex::default(),
-        grants: lun::grant::Grants::default(),
-        events: Events::new(client.clone(), identity),
-        metrics,
-        backoff: crate::backoff::Backoff::default(),
-        namespace: args.namespace.clone(),
-        agent_service_account: args.agent_service_account.clone(),
-    });
+    let context = Arc::new(Context::new(client.clone(), args, identity, metrics, stores.clone()));
     let (queue, waiting) = queue(stores.clone());
     let lease_api = Api::<Lease>::namespaced(client.clone(), &args.namespace);
     let leases_seen = tokio::sync::Notify::new();
@@ -202,9 +190,11 @@ async fn tick(context: &Context, queue: &Queue) {
 
 fn count_luns(context: &Context) {
     let luns = context.stores.luns.state();
-    let state = |lun: &Guarded<Lun>| lun.0.as_ref().ok().and_then(|l| l.status.as_ref()?.state.clone());
-    for wanted in states::ALL {
-        context.metrics.luns_in(wanted, luns.iter().filter(|l| state(l).as_deref() == Some(wanted)).count());
+    let in_state = |lun: &Guarded<Lun>, wanted| {
+        lun.0.as_ref().is_ok_and(|lun| lun.status.as_ref().and_then(|s| s.state.as_deref()) == Some(wanted))
+    };
+    for state in states::ALL {
+        context.metrics.luns_in(state, luns.iter().filter(|lun| in_state(lun, state)).count());
     }
 }
 

@@ -198,4 +198,10 @@ mod tests {
         );
         assert_eq!(binding["roleRef"]["name"], role["metadata"]["name"]);
     }
+
+    #[test]
+    fn the_admission_policy_knows_the_same_prefix() {
+        let manifest = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/install.yaml"));
+        assert!(manifest.contains(&format!("variables.name.startsWith('{PREFIX}')")));
+    }
 }

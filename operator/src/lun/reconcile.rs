@@ -67,24 +67,13 @@ async fn serve(api: &Api<Lun>, lun: &Lun, node: &str, context: &Context) -> Resu
 
 /// A Lun that has none yet.
 async fn find_node(api: &Api<Lun>, lun: &Lun, context: &Context) -> Result<Action, Error> {
-    let mut assumed = context.assumed.lock().await;
-    let luns = context.luns();
-    let taken = assumed.merge(luns.iter());
-    let node = match choose(lun, &taken, context) {
-        Ok(node) => node,
-        Err(why) => {
-            drop(assumed);
-            return no_node(api, lun, &why, context).await;
-        }
-    };
     let uid = lun.uid().unwrap_or_default();
-    let bytes = lun.spec.size.bytes().unwrap_or(0);
-    assumed.insert(uid.clone(), Taken { node: node.clone(), pool: lun.spec.pool.clone(), bytes });
-    let written = write_placement(api, lun, &node, context).await;
-    if written.is_err() {
-        assumed.remove(&uid);
-    }
-    written.map(|()| Action::await_change())
+    let taken = match context.take(&uid, |taken| choose(lun, taken, context)) {
+        Ok(taken) => taken,
+        Err(why) => return no_node(api, lun, &why, context).await,
+    };
+    write_placement(api, lun, &taken.node, context).await.inspect_err(|_| context.give_back(&uid))?;
+    Ok(Action::await_change())
 }
 
 async fn write_placement(api: &Api<Lun>, lun: &Lun, node: &str, context: &Context) -> Result<(), Error> {
@@ -95,16 +84,13 @@ async fn write_placement(api: &Api<Lun>, lun: &Lun, node: &str, context: &Contex
     say(api, lun, Some(node), &[placed(node)], context).await
 }
 
-fn choose(lun: &Lun, taken: &[Taken], context: &Context) -> Result<String, NoPlace> {
+fn choose(lun: &Lun, taken: &[Taken], context: &Context) -> Result<Taken, NoPlace> {
     let name = &lun.spec.pool;
     let pool = context.pool(name).ok_or_else(|| NoPlace::PoolNotFound(name.clone()))?;
     let pool = pool.0.as_ref().map_err(|e| NoPlace::PoolUnreadable(name.clone(), e.error.clone()))?;
-    let view = |node| {
-        let fresh = context.is_fresh(&ResourceExt::name_any(node));
-        node_view(node, name, fresh, taken)
-    };
-    let nodes: Vec<_> = context.nodes().iter().map(view).collect();
-    place(lun, pool, &nodes)
+    let nodes: Vec<_> = context.nodes().iter().map(|(node, fresh)| node_view(node, name, *fresh, taken)).collect();
+    let node = place(lun, pool, &nodes)?;
+    Ok(Taken { node, pool: name.clone(), bytes: lun.spec.size.bytes()? })
 }
 
 async fn no_node(api: &Api<Lun>, lun: &Lun, why: &NoPlace, context: &Context) -> Result<Action, Error> {

@@ -91,7 +91,7 @@ mod tests {
 
     use super::*;
 
-    fn deleted(annotations: Value, status: Value) -> Lun {
+    fn deleted(annotations: &Value, status: &Value) -> Lun {
         serde_json::from_value(json!({
             "apiVersion": "lunette.io/v1alpha1", "kind": "Lun",
             "metadata": {"name": "db", "namespace": "prod", "generation": 4, "annotations": annotations,
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_lun_goes_when_no_node_had_it_or_its_agent_says_so_of_this_generation() {
-        let on = |status| release(&deleted(json!({}), status));
+        let on = |status: Value| release(&deleted(&json!({}), &status));
         assert_eq!(on(json!({})), Release::NeverPlaced);
         assert_eq!(on(json!({"node": "a"})), Release::Waiting("a".to_owned()));
         assert_eq!(on(exported("False", "Unexported", 4)), Release::Unexported("a".to_owned()));
@@ -120,14 +120,14 @@ mod tests {
 
     #[test]
     fn only_its_author_can_give_up() {
-        let forced = |value: &str| release(&deleted(json!({FORCE_DELETE_ANNOTATION: value}), json!({"node": "a"})));
+        let forced = |value: &str| release(&deleted(&json!({FORCE_DELETE_ANNOTATION: value}), &json!({"node": "a"})));
         assert_eq!(forced("true"), Release::Forced("a".to_owned()));
         assert_eq!(forced("false"), Release::Waiting("a".to_owned()));
     }
 
     #[test]
     fn the_message_says_for_whom_since_when_and_how_to_give_up() {
-        let lun = deleted(json!({}), exported("False", "ConfigfsStuck", 4));
+        let lun = deleted(&json!({}), &exported("False", "ConfigfsStuck", 4));
         assert_eq!(
             waiting_message(&lun, "a", &Node::Alive),
             "since 2026-01-02T03:04:05Z waiting for the agent of node a to remove the export and the data; \

@@ -195,4 +195,11 @@ mod tests {
     fn an_epoch_begins_at_one_and_stays() {
         assert_eq!((epoch(None), epoch(Some(7))), (1, 7));
     }
+
+    #[test]
+    fn the_admission_policy_knows_the_same_condition_types() {
+        let manifest = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/install.yaml"));
+        let list = OPERATOR_TYPES.map(|t| format!("'{t}'")).join(", ");
+        assert!(manifest.contains(&format!("[{list}]")));
+    }
 }

@@ -124,4 +124,10 @@ mod tests {
         let mut beats = Heartbeats::default();
         assert_eq!(beats.observe(&lease("lunette-operator", Timestamp::now()), Instant::now()), None);
     }
+
+    #[test]
+    fn the_admission_policy_knows_the_same_prefix() {
+        let manifest = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/install.yaml"));
+        assert!(manifest.contains(&format!("variables.name == '{NODE_LEASE_PREFIX}' + variables.node")));
+    }
 }

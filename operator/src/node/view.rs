@@ -106,7 +106,7 @@ mod tests {
         let taken = Taken { node: "a".to_owned(), pool: "fast".to_owned(), bytes: 1 << 30 };
         let mut assumed = Assumed::default();
         assumed.insert("1".to_owned(), taken.clone());
-        assert_eq!(assumed.merge([lun("1", None), lun("2", None)].iter()), [taken.clone()]);
+        assert_eq!(assumed.merge([lun("1", None), lun("2", None)].iter()), std::slice::from_ref(&taken));
         assert_eq!(assumed.merge([lun("1", Some("a"))].iter()), [taken]);
         assert_eq!(assumed.merge([lun("2", None)].iter()), []);
     }

@@ -1,11 +1,11 @@
 //! One pool, from what is stored to what should be.
 //!
-//! A pool goes only when the API server itself, and not just the watch, says that no Lun names it; while
-//! that is asked and the finalizer removed, no Lun is placed.
+//! A pool goes only when the API server itself, and not just the watch, says that no Lun names it. A Lun
+//! that comes later finds the pool marked as deleted, and is not placed.
 
 use std::sync::Arc;
 
-use kube::api::ListParams;
+use kube::api::{ListParams, ObjectMeta};
 use kube::runtime::controller::Action;
 use kube::{Api, Resource, ResourceExt};
 use lunette_api::conditions::{self, RELEASED, reasons};
@@ -41,28 +41,19 @@ async fn let_go(api: &Api<LunPool>, pool: &LunPool, context: &Context) -> Result
     if !shown.is_empty() {
         return say(api, pool, &shown, context).await;
     }
-    let no_placements = context.assumed.lock().await;
     let stored = users_stored(pool, context).await?;
     if stored.is_empty() {
         return finalizer::remove(api, pool, POOL_FINALIZER).await;
     }
-    drop(no_placements);
     say(api, pool, &stored, context).await
 }
 
 /// The Luns that name the pool, as the watch shows them. One that cannot be read counts for every pool.
 fn users(pool: &LunPool, context: &Context) -> Vec<String> {
     let name = pool.name_any();
-    let of = |lun: &Guarded<Lun>| match &lun.0 {
-        Ok(lun) => (lun.spec.pool == name).then(|| user(lun.namespace(), lun.name_any())),
-        Err(invalid) => {
-            let metadata = &invalid.metadata;
-            Some(user(metadata.namespace.clone(), metadata.name.clone().unwrap_or_default()))
-        }
-    };
-    let mut users: Vec<_> = context.stores.luns.state().iter().filter_map(|lun| of(lun)).collect();
-    users.sort();
-    users
+    let names_it = |lun: &Guarded<Lun>| lun.0.as_ref().map_or(true, |lun| lun.spec.pool == name);
+    let luns = context.stores.luns.state();
+    sorted(luns.iter().filter(|lun| names_it(lun)).map(|lun| user(lun.meta())))
 }
 
 /// The same, as the API server says it now.
@@ -70,19 +61,23 @@ async fn users_stored(pool: &LunPool, context: &Context) -> Result<Vec<String>, 
     let luns: Api<Guarded<Lun>> = Api::all(context.client.clone());
     let params = ListParams::default().fields(&format!("spec.pool={}", pool.name_any())).limit(100);
     let list = luns.list(&params).await.map_err(Error::api(format!("list the Luns of pool {}", pool.name_any())))?;
-    let mut users: Vec<_> = list.items.iter().map(|l| user(l.namespace(), l.name_any())).collect();
-    users.sort();
-    Ok(users)
+    Ok(sorted(list.items.iter().map(|lun| user(lun.meta()))))
 }
 
-fn user(namespace: Option<String>, name: String) -> String {
-    format!("{}/{name}", namespace.unwrap_or_default())
+fn user(lun: &ObjectMeta) -> String {
+    let (namespace, name) = (lun.namespace.as_deref(), lun.name.as_deref());
+    format!("{}/{}", namespace.unwrap_or_default(), name.unwrap_or_default())
+}
+
+fn sorted(users: impl Iterator<Item = String>) -> Vec<String> {
+    let mut users: Vec<_> = users.collect();
+    users.sort();
+    users
 }
 
 /// Writes what is not there yet, and tells who keeps the pool from going.
 async fn say(api: &Api<LunPool>, pool: &LunPool, users: &[String], context: &Context) -> Result<(), Error> {
-    let nodes: Vec<_> = context.nodes().into_iter().map(|n| (n.clone(), context.is_fresh(&n.name_any()))).collect();
-    let wanted = status::status(pool, &nodes, users);
+    let wanted = status::status(pool, &context.nodes(), users);
     if pool.status.as_ref() == Some(&wanted) {
         return Ok(());
     }
