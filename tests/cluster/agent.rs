@@ -53,18 +53,24 @@ impl<'a> Agent<'a> {
     /// Says that the Lun is served.
     pub fn serve(&self, lun: &Value) -> Result<()> {
         let generation = &lun["metadata"]["generation"];
-        self.say(lun, &json!({
-            "capacity": GI, "allocated": 0, "sessionCount": 0, "target": {"portals": ["192.0.2.1:3260"]},
-            "conditions": [condition("Exported", "True", "Exported", "", Some(generation)),
-                condition("Ready", "True", "Serving", "", Some(generation))],
-        }))
+        self.say(
+            lun,
+            &json!({
+                "capacity": GI, "allocated": 0, "sessionCount": 0, "target": {"portals": ["192.0.2.1:3260"]},
+                "conditions": [condition("Exported", "True", "Exported", "", Some(generation)),
+                    condition("Ready", "True", "Serving", "", Some(generation))],
+            }),
+        )
     }
 
     /// Says that the Lun's export is gone.
     pub fn unexport(&self, lun: &Value) -> Result<()> {
         let generation = &lun["metadata"]["generation"];
-        self.say(lun, &json!({"conditions": [condition("Exported", "False", "Unexported", "", Some(generation)),
-            condition("Ready", "False", "Unexported", "", Some(generation))]}))
+        self.say(
+            lun,
+            &json!({"conditions": [condition("Exported", "False", "Unexported", "", Some(generation)),
+            condition("Ready", "False", "Unexported", "", Some(generation))]}),
+        )
     }
 
     /// Writes its part of a Lun's status.

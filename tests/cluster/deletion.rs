@@ -58,7 +58,9 @@ pub fn a_deleted_lun_can_be_given_up(context: &Context) -> Result<()> {
     delete(&site, &["lun", "db", "-n", "prod"])?;
     let waiting = site.wait_lun("db", |lun| says(lun, "Released", "False", "WaitingForNode"))?;
     let message = released_message(&waiting);
-    ensure!(message.contains("waiting for the agent of node a to remove the export and the data, which has given no sign of life since"));
+    ensure!(message.contains(
+        "waiting for the agent of node a to remove the export and the data, which has given no sign of life since"
+    ));
     let command = "kubectl annotate lun db -n prod lunette.io/force-delete=true";
     ensure!(message.ends_with(command), "{message}");
     site.plane.kubectl_must(["delete", "lunnode", "a"])?;

@@ -18,7 +18,9 @@ pub fn a_lun_is_placed_and_served(context: &Context) -> Result<()> {
     let operator = Operator::start(&site)?;
     site.apply(&pool("fast", |_| ()))?;
     let agent = Agent::ready(&site.plane, "a")?;
-    site.apply(&lun("db", |spec| spec["initiators"] = json!([{"iqn": "iqn.2026-01.io.example:c", "chapSecret": {"name": "chap"}}])))?;
+    site.apply(&lun("db", |spec| {
+        spec["initiators"] = json!([{"iqn": "iqn.2026-01.io.example:c", "chapSecret": {"name": "chap"}}])
+    }))?;
     let db = site.wait_lun("db", |lun| says(lun, "Placed", "True", "Placed"))?;
     let uid = db["metadata"]["uid"].as_str().unwrap_or_default();
     ensure!(db["status"]["node"] == "a" && db["status"]["epoch"] == 1 && db["status"]["state"] == "Placed", "{db:#}");
@@ -34,7 +36,9 @@ pub fn a_lun_is_placed_and_served(context: &Context) -> Result<()> {
     ensure!(words[..7] == ["NAME", "POOL", "SIZE", "NODE", "STATE", "SESSIONS", "AGE"], "{table}");
     ensure!(words[7..13] == ["db", "fast", "1Gi", "a", "Ready", "0"], "{table}");
     ensure!(site.events("prod", "db", "Placed")? == ["node a serves it"]);
-    ensure!(operator.get("/healthz")?.starts_with("HTTP/1.1 200") && operator.get("/readyz")?.starts_with("HTTP/1.1 200"));
+    ensure!(
+        operator.get("/healthz")?.starts_with("HTTP/1.1 200") && operator.get("/readyz")?.starts_with("HTTP/1.1 200")
+    );
     // The grant follows the list of initiators.
     site.apply(&lun("db", |spec| spec["initiators"] = json!([{"iqn": "iqn.2026-01.io.example:c"}])))?;
     patiently(|| {
@@ -104,11 +108,13 @@ pub fn a_lun_without_a_node_says_why(context: &Context) -> Result<()> {
     site.apply(&pool("fast", |spec| spec["overcommitPercent"] = json!(100)))?;
     ensure!(message("NoNode")? == "no node has joined: is the DaemonSet lunette-node running? (kubectl get lunnodes)");
     let a = Agent::new(&site.plane, "a")?;
-    let says_now = |words: &str| patiently(|| {
-        let said = message("NoNode")?;
-        ensure!(said == format!("no node can take it: {words}"), "it says {said:?}");
-        Ok(())
-    });
+    let says_now = |words: &str| {
+        patiently(|| {
+            let said = message("NoNode")?;
+            ensure!(said == format!("no node can take it: {words}"), "it says {said:?}");
+            Ok(())
+        })
+    };
     a.report(&json!({}), true)?;
     says_now("a: its agent gives no sign of life")?;
     a.beat(3600)?;
@@ -126,7 +132,8 @@ pub fn a_lun_without_a_node_says_why(context: &Context) -> Result<()> {
     site.apply(&lun("db-2", |spec| spec["size"] = json!("60Gi")))?;
     let second = site.wait_lun("db-2", |lun| says(lun, "Placed", "False", "NoNode"))?;
     ensure!(condition(&second, "Placed")["message"].as_str().is_some_and(|m| m.ends_with(
-        "64424509440 bytes promised and 64424509440 wanted would pass the pool's overcommit limit of 107374182400")));
+        "64424509440 bytes promised and 64424509440 wanted would pass the pool's overcommit limit of 107374182400"
+    )));
     let b = Agent::ready(&site.plane, "b")?;
     site.wait_lun("db-2", |lun| lun["status"]["node"] == b.node)?;
     Ok(())
@@ -143,16 +150,18 @@ pub fn what_another_hand_writes_is_put_back(context: &Context) -> Result<()> {
     let before = site.wait_lun("db", |lun| lun["status"]["state"] == "Ready")?;
     let patch = |sub: &[&str], patch: Value| {
         let patch = patch.to_string();
-        site.plane.kubectl_must([["patch", "lun", "db", "-n", "prod", "--type=merge", "-p", &patch].as_slice(), sub].concat())
+        site.plane
+            .kubectl_must([["patch", "lun", "db", "-n", "prod", "--type=merge", "-p", &patch].as_slice(), sub].concat())
     };
     let status = ["--subresource=status"];
     patch(&status, json!({"status": {"wwid": "naa.1", "state": "Fine", "target": {"iqn": "iqn.forged", "lun": 7}}}))?;
-    let own = |lun: &Value| {
-        ["node", "epoch", "wwid", "state", "target"].map(|field| lun["status"][field].clone())
-    };
+    let own = |lun: &Value| ["node", "epoch", "wwid", "state", "target"].map(|field| lun["status"][field].clone());
     site.wait_lun("db", |lun| own(lun) == own(&before))?;
-    patch(&status, json!({"status": {"conditions": [{"type": "Placed", "status": "False", "reason": "Forged", "message": "",
-        "lastTransitionTime": "2026-01-01T00:00:00Z"}]}}))?;
+    patch(
+        &status,
+        json!({"status": {"conditions": [{"type": "Placed", "status": "False", "reason": "Forged", "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z"}]}}),
+    )?;
     site.wait_lun("db", |lun| says(lun, "Placed", "True", "Placed") && lun["status"]["state"] == "Placed")?;
     agent.serve(&placed)?;
     site.wait_lun("db", |lun| own(lun) == own(&before))?;
@@ -192,9 +201,7 @@ pub fn a_malformed_object_stops_nothing(context: &Context) -> Result<()> {
     let site = Site::up(context)?;
     let _agent = Agent::ready(&site.plane, "a")?;
     site.apply(&pool("fast", |_| ()))?;
-    without_schema(&site, "luns", || {
-        site.apply(&lun("bad", |spec| *spec = json!({"pool": 7, "size": ["large"]})))
-    })?;
+    without_schema(&site, "luns", || site.apply(&lun("bad", |spec| *spec = json!({"pool": 7, "size": ["large"]}))))?;
     without_schema(&site, "lunpools", || site.apply(&pool("bad", |spec| *spec = json!({"directory": "here"}))))?;
     let operator = Operator::start(&site)?;
     site.apply(&lun("good", |_| ()))?;
@@ -213,8 +220,7 @@ fn without_schema(site: &Site, plural: &str, work: impl FnOnce() -> Result<()>) 
     let name = format!("{plural}.lunette.io");
     let strict = site.plane.get_json(["crd", &name])?;
     let mut loose = strict.clone();
-    loose["spec"]["versions"][0]["schema"]["openAPIV3Schema"] =
-        json!({"type": "object", "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}});
+    loose["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = json!({"type": "object", "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}});
     loose["spec"]["versions"][0]["selectableFields"] = json!([]);
     let replace = |mut crd: Value| {
         crd["metadata"] = json!({"name": name});

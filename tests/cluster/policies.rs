@@ -22,15 +22,27 @@ pub fn an_agent_writes_its_own_node_only(context: &Context) -> Result<()> {
     let mut theirs = node("b");
     theirs["status"] = json!({"kernel": "forged"});
     refused(&a.try_apply(&["--subresource=status"], &theirs)?, &format!("{mine} b"))?;
-    refused(&a.try_apply(&[], &lease("b", 5)?)?, "the agent of node a may write Lease lunette-node-a only, not lunette-node-b")?;
+    refused(
+        &a.try_apply(&[], &lease("b", 5)?)?,
+        "the agent of node a may write Lease lunette-node-a only, not lunette-node-b",
+    )?;
     let mut leader = lease("a", 5)?;
     leader["metadata"]["name"] = json!("lunette-operator");
     refused(&a.try_apply(&[], &leader)?, "may write Lease lunette-node-a only, not lunette-operator")?;
     a.beat(60)?;
     b.beat(60)?;
-    for (verb, what) in [("delete", "lunnode"), ("get", "secrets"), ("list", "secrets"), ("create", "luns"), ("delete", "luns"),
-        ("patch", "luns"), ("patch", "lunpools"), ("get", "pods"), ("patch", "nodes"), ("create", "roles")]
-    {
+    for (verb, what) in [
+        ("delete", "lunnode"),
+        ("get", "secrets"),
+        ("list", "secrets"),
+        ("create", "luns"),
+        ("delete", "luns"),
+        ("patch", "luns"),
+        ("patch", "lunpools"),
+        ("get", "pods"),
+        ("patch", "nodes"),
+        ("create", "roles"),
+    ] {
         let answer = a.kubectl(&["auth", "can-i", verb, what, "-n", "prod"], "")?;
         ensure!(answer.stdout.trim() == "no", "an agent can {verb} {what}");
     }
@@ -89,7 +101,10 @@ pub fn an_agent_writes_its_own_luns_only(context: &Context) -> Result<()> {
     }
     site.apply(&lun("policy-unplaced", |_| ()))?;
     let unplaced = status_of(&site.lun("policy-unplaced")?, &json!({"allocated": 1}))?;
-    refused(&a.try_apply(&on_status, &unplaced)?, "may write the status of Luns on its node only: this one is on none")?;
+    refused(
+        &a.try_apply(&on_status, &unplaced)?,
+        "may write the status of Luns on its node only: this one is on none",
+    )?;
     let wider = lun("policy-db", |spec| spec["size"] = json!("2Gi"));
     refused(&a.try_apply(&[], &wider)?, "cannot patch resource \"luns\"")
 }
@@ -112,7 +127,12 @@ pub fn the_operator_grants_named_secrets_only(context: &Context) -> Result<()> {
         rule[field] = value;
         role("lunette-chap-x", rule)
     };
-    patiently(|| refused(&apply(&role("mine", read.clone()))?, "the operator may write Roles and RoleBindings named lunette-chap-* only"))?;
+    patiently(|| {
+        refused(
+            &apply(&role("mine", read.clone()))?,
+            "the operator may write Roles and RoleBindings named lunette-chap-* only",
+        )
+    })?;
     let only = "the operator may grant only the verb get on Secrets, by their names";
     for object in [
         changed("resourceNames", json!([])),
@@ -133,7 +153,10 @@ pub fn the_operator_grants_named_secrets_only(context: &Context) -> Result<()> {
     let account = |name: &str| json!({"kind": "ServiceAccount", "name": name, "namespace": SYSTEM});
     let to_itself = apply(&binding("lunette-chap-x", account("lunette-operator")))?;
     refused(&to_itself, "the operator may grant to the ServiceAccount lunette-node only")?;
-    refused(&apply(&binding("other", account("lunette-node")))?, "the operator may bind only the Role of the same name")?;
+    refused(
+        &apply(&binding("other", account("lunette-node")))?,
+        "the operator may bind only the Role of the same name",
+    )?;
     apply(&binding("lunette-chap-x", account("lunette-node")))?.ok()?;
     let reads = |kubeconfig| site.plane.kubectl_as(kubeconfig, ["get", "secret", "chap", "-n", "prod"], "");
     refused(&reads(&operator)?, "cannot get resource \"secrets\"")?;

@@ -27,7 +27,8 @@ fn with(field: &str, value: Value) -> Value {
 pub fn a_lun_that_cannot_be_is_refused(context: &Context) -> Result<()> {
     let site = context.shared(Site::up)?;
     let initiators = |iqns: &[&str]| with("initiators", iqns.iter().map(|iqn| json!({"iqn": iqn})).collect());
-    let syntax = "size must be bytes, or a number with Ki, Mi, Gi, Ti, Pi, Ei, k, M, G, T, P or E: write 10Gi for 10 gibibytes";
+    let syntax =
+        "size must be bytes, or a number with Ki, Mi, Gi, Ti, Pi, Ei, k, M, G, T, P or E: write 10Gi for 10 gibibytes";
     let iqn = "iqn must be an iSCSI name in lower case: iqn.YYYY-MM.REVERSED.DOMAIN[:NAME], eui. with 16 or naa. with 16 \
                or 32 hexadecimal digits (RFC 7143); copy it from the client's /etc/iscsi/initiatorname.iscsi";
     let secret = json!([{"iqn": "iqn.2026-01.io.example:a", "chapSecret": {"name": "../x"}}]);
@@ -39,13 +40,22 @@ pub fn a_lun_that_cannot_be_is_refused(context: &Context) -> Result<()> {
         (with("size", json!("10GB")), syntax),
         (with("size", json!("8Ei")), "size must be a whole number of bytes below 8Ei"),
         (with("size", json!("0.3")), "size must be a whole number of bytes below 8Ei"),
-        (with("size", json!("1000")), "size must be a multiple of blockSize (512 bytes where it is not set): round it up"),
+        (
+            with("size", json!("1000")),
+            "size must be a multiple of blockSize (512 bytes where it is not set): round it up",
+        ),
         (with("blockSize", json!(1024)), "blockSize must be 512 or 4096"),
         (with("pool", json!("/etc")), "pool must be the name of a LunPool: lower-case letters, digits, '-' and '.'"),
-        (with("nodeName", json!("a/b")), "nodeName must be the name of a node: lower-case letters, digits, '-' and '.'"),
+        (
+            with("nodeName", json!("a/b")),
+            "nodeName must be the name of a node: lower-case letters, digits, '-' and '.'",
+        ),
         (initiators(&["client"]), iqn),
         (initiators(&["iqn.2026-01.io.example:Client"]), iqn),
-        (initiators(&[&format!("iqn.2026-01.io.example:{}", "a".repeat(201))]), "Too long: may not be more than 223 bytes"),
+        (
+            initiators(&[&format!("iqn.2026-01.io.example:{}", "a".repeat(201))]),
+            "Too long: may not be more than 223 bytes",
+        ),
         (
             initiators(&["iqn.2026-01.io.example:a", "iqn.2026-01.io.example:a"]),
             "each initiator may be listed once: remove the entry with the same iqn",
@@ -80,20 +90,45 @@ pub fn a_change_that_breaks_a_promise(context: &Context) -> Result<()> {
         ensure!(said.contains(words), "refused, but not with {words:?}:\n{said}");
         Ok(())
     };
-    force(&changed("size", json!("1Mi")), "size can only grow: shrinking would cut off data; create a smaller Lun and copy")?;
-    force(&changed("pool", json!("slow")), "pool cannot change: data does not move between pools; create another Lun and copy")?;
+    force(
+        &changed("size", json!("1Mi")),
+        "size can only grow: shrinking would cut off data; create a smaller Lun and copy",
+    )?;
+    force(
+        &changed("pool", json!("slow")),
+        "pool cannot change: data does not move between pools; create another Lun and copy",
+    )?;
     force(&changed("blockSize", json!(4096)), "blockSize cannot change: what is on the device is laid out in it")?;
-    force(&changed("nodeName", json!("b")), "nodeName cannot change or be removed once it is set: the data are on that node")?;
+    force(
+        &changed("nodeName", json!("b")),
+        "nodeName cannot change or be removed once it is set: the data are on that node",
+    )?;
     site.apply(&changed("size", json!("2Gi")))?;
     site.apply(&lun("served", |_| ()))?;
     let place = |status: Value| {
         let patch = json!({"status": status}).to_string();
-        site.plane.kubectl(["patch", "lun", "served", "-n", "prod", "--subresource=status", "--type=merge", "-p", &patch])
+        site.plane.kubectl([
+            "patch",
+            "lun",
+            "served",
+            "-n",
+            "prod",
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &patch,
+        ])
     };
     place(json!({"node": "a", "epoch": 1}))?.ok()?;
     for (status, words) in [
-        (json!({"node": "b"}), "status.node cannot change without a higher status.epoch: the old node must be fenced first"),
-        (json!({"node": null}), "status.node cannot change without a higher status.epoch: the old node must be fenced first"),
+        (
+            json!({"node": "b"}),
+            "status.node cannot change without a higher status.epoch: the old node must be fenced first",
+        ),
+        (
+            json!({"node": null}),
+            "status.node cannot change without a higher status.epoch: the old node must be fenced first",
+        ),
         (json!({"epoch": 0}), "status.epoch can only grow: it is a fencing generation"),
         (Value::Null, "status cannot be removed while it names the node that serves the Lun"),
     ] {
@@ -127,7 +162,10 @@ pub fn a_pool_that_cannot_be_is_refused(context: &Context) -> Result<()> {
         ),
         (pool("bad", |spec| spec["nodes"] = json!(["a", "a"])), "spec.nodes[1]: Duplicate value: \"a\""),
         (pool("bad", |spec| spec["namespaces"] = json!(["a", "a"])), "spec.namespaces[1]: Duplicate value: \"a\""),
-        (pool("bad", |spec| spec["directory"]["io"] = json!("Fast")), "supported values: \"Auto\", \"Direct\", \"Buffered\""),
+        (
+            pool("bad", |spec| spec["directory"]["io"] = json!("Fast")),
+            "supported values: \"Auto\", \"Direct\", \"Buffered\"",
+        ),
         (pool("bad", |spec| spec["disk"] = json!("/dev/sda")), "strict decoding error: unknown field \"spec.disk\""),
     ] {
         site.refused(&object, words)?;
@@ -137,6 +175,9 @@ pub fn a_pool_that_cannot_be_is_refused(context: &Context) -> Result<()> {
     site.refused(&moved, "path cannot change: the pool's data are there; create another pool")?;
     let removed = r#"{"spec":{"directory":null}}"#;
     let said = site.plane.kubectl(["patch", "lunpool", "kept", "--type=merge", "-p", removed])?.refused()?;
-    ensure!(said.contains("the backend of a pool cannot change: its Luns' data are there; create another pool"), "{said}");
+    ensure!(
+        said.contains("the backend of a pool cannot change: its Luns' data are there; create another pool"),
+        "{said}"
+    );
     Ok(())
 }

@@ -42,7 +42,8 @@ impl Site {
     /// A policy is enforced a moment after it was written, and the one with parameters when its watch of
     /// pools has begun.
     fn policies_are_in_force(&self) -> Result<()> {
-        let stranger = json!({"apiVersion": "lunette.io/v1alpha1", "kind": "LunNode", "metadata": {"name": "probe"}, "spec": {}});
+        let stranger =
+            json!({"apiVersion": "lunette.io/v1alpha1", "kind": "LunNode", "metadata": {"name": "probe"}, "spec": {}});
         let token = self.plane.token_for_node_sa(SYSTEM, "lunette-node", "probe-node")?;
         let agent = self.plane.kubeconfig_for_token("probe", &token)?;
         let dry = ["create", "--dry-run=server", "-f", "-"];
@@ -67,7 +68,10 @@ impl Site {
 
     /// Applies an object as an administrator.
     pub fn apply(&self, object: &Value) -> Result<()> {
-        self.plane.kubectl_with_input(["apply", "--server-side", "--force-conflicts", "-f", "-"], &object.to_string())?.ok().map(drop)
+        self.plane
+            .kubectl_with_input(["apply", "--server-side", "--force-conflicts", "-f", "-"], &object.to_string())?
+            .ok()
+            .map(drop)
     }
 
     /// Asserts that the object is refused to whoever applies it as users do, with these words.
@@ -91,7 +95,8 @@ impl Site {
     /// Waits until an object is gone.
     pub fn wait_gone(&self, what: &[&str]) -> Result<()> {
         patiently(|| {
-            let left = self.plane.kubectl_must([["get", "--ignore-not-found", "-o", "name"].as_slice(), what].concat())?;
+            let left =
+                self.plane.kubectl_must([["get", "--ignore-not-found", "-o", "name"].as_slice(), what].concat())?;
             ensure!(left.is_empty(), "{left} is still there");
             Ok(())
         })
