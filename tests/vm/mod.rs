@@ -2,11 +2,16 @@
 //!
 //! No Kubernetes here. Each file is about one promise; [`site`] and [`initiator`] are what they all stand on.
 
+mod access;
 mod basics;
 mod crashes;
 mod initiator;
+mod ipv6;
 mod manifest;
+mod power;
 mod site;
+mod stuck;
+mod verify;
 
 use lunette_bed::Test;
 
@@ -14,4 +19,9 @@ use lunette_bed::Test;
 pub const TESTS: &[Test] = &[
     Test::new("vm::a_lun_comes_grows_and_goes", basics::a_lun_comes_grows_and_goes),
     Test::new("vm::io_survives_crashes_of_the_agent", crashes::io_survives_crashes_of_the_agent),
+    Test::new("vm::nothing_acknowledged_is_lost_in_a_power_cut", power::nothing_acknowledged_is_lost_in_a_power_cut),
+    Test::new("vm::a_stuck_backend_harms_only_its_own_lun", stuck::a_stuck_backend_harms_only_its_own_lun),
+    Test::new("vm::strangers_and_wrong_secrets_are_refused", access::strangers_and_wrong_secrets_are_refused),
+    Test::new("vm::a_portal_may_be_ipv6", ipv6::a_portal_may_be_ipv6),
+    Test::new("vm::fio_verifies_at_depth_32", verify::fio_verifies_at_depth_32),
 ];
