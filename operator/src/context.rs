@@ -7,13 +7,14 @@ use jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::core::error_boundary::InvalidObject;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Client, ResourceExt};
+use kube::{Client, Resource, ResourceExt};
+use lunette_api::conditions::reasons;
 use lunette_api::{Lun, LunNode, LunPool};
 
 use crate::args::ControllerArgs;
 use crate::backoff::Backoff;
 use crate::error::Error;
-use crate::events::Events;
+use crate::events::{Events, Weight};
 use crate::lun::grant::{Agents, Grants};
 use crate::metrics::Metrics;
 use crate::node::heartbeat::Heartbeats;
@@ -118,20 +119,21 @@ impl Context {
         self.beats(|beats| beats.is_fresh(node, Instant::now(), Timestamp::now()))
     }
 
+    /// The failure that an object is when it does not fit its type, told to its author in an event.
+    pub async fn malformed<K>(&self, kind: &str, object: &K, invalid: &InvalidObject) -> Error
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let error = Error::Malformed { object: label(kind, object), reason: invalid.error.clone() };
+        let about = object.object_ref(&());
+        self.events.publish(&about, Weight::Warning, reasons::INVALID_SPEC, "Reconcile", &error.to_string()).await;
+        error
+    }
+
     /// Looks at the signs of life.
     pub fn beats<T>(&self, look: impl FnOnce(&mut Heartbeats) -> T) -> T {
         look(&mut self.heartbeats.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// The failure that an object is when it does not fit its type.
-pub fn malformed(kind: &str, invalid: &InvalidObject) -> Error {
-    let name = invalid.metadata.name.clone().unwrap_or_default();
-    let object = match &invalid.metadata.namespace {
-        Some(namespace) => format!("{kind} {namespace}/{name}"),
-        None => format!("{kind} {name}"),
-    };
-    Error::Malformed { object, reason: invalid.error.clone() }
 }
 
 /// The object's name in logs, and its key where failures are counted.

@@ -130,3 +130,23 @@ fn a_leader_that_was_frozen_stops(site: &Site, mut frozen: Operator<'_>) -> Resu
     ensure!(said.contains("no longer leading: stopping, so that nothing is written twice"), "{said}");
     Ok(())
 }
+
+pub fn an_operator_without_an_api_server_stops_and_comes_back(context: &Context) -> Result<()> {
+    let mut site = Site::up(context)?;
+    site.apply(&pool("fast", |_| ()))?;
+    let mut alone = Operator::start(&site)?.daemon;
+    site.plane.stop_apiserver();
+    patiently(|| {
+        let ended = alone.ended()?.context("it goes on although its Lease has ended")?;
+        ensure!(!ended.success(), "it ended as if all were well");
+        Ok(())
+    })?;
+    let said = std::fs::read_to_string(alone.log())?;
+    ensure!(said.contains("the leader's Lease could not be renewed for"), "{said}");
+    site.plane.start_apiserver()?;
+    let _agent = Agent::ready(&site.plane, "a")?;
+    let _operator = Operator::start(&site)?;
+    site.apply(&lun("db", |_| ()))?;
+    site.wait_lun("db", |lun| lun["status"]["node"] == "a")?;
+    Ok(())
+}

@@ -41,6 +41,10 @@ pub const TESTS: &[Test] = &[
     Test::without_vm("cluster::a_pool_in_use_does_not_go", deletion::a_pool_in_use_does_not_go),
     Test::without_vm("cluster::an_operator_killed_anywhere_goes_on", crashes::an_operator_killed_anywhere_goes_on),
     Test::without_vm("cluster::of_two_operators_one_writes", crashes::of_two_operators_one_writes),
+    Test::without_vm(
+        "cluster::an_operator_without_an_api_server_stops_and_comes_back",
+        crashes::an_operator_without_an_api_server_stops_and_comes_back,
+    ),
     Test::new("cluster::twenty_luns_are_ready_soon", served::twenty_luns_are_ready_soon),
     Test::new("cluster::an_agent_that_was_down_catches_up", served::an_agent_that_was_down_catches_up),
     Test::new("cluster::an_agent_needs_no_api_server_to_start", served::an_agent_needs_no_api_server_to_start),

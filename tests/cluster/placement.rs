@@ -19,7 +19,7 @@ pub fn a_lun_is_placed_and_served(context: &Context) -> Result<()> {
     site.apply(&pool("fast", |_| ()))?;
     let agent = Agent::ready(&site.plane, "a")?;
     site.apply(&lun("db", |spec| {
-        spec["initiators"] = json!([{"iqn": "iqn.2026-01.io.example:c", "chapSecret": {"name": "chap"}}])
+        spec["initiators"] = json!([{"iqn": "iqn.2026-01.io.example:c", "chapSecret": {"name": "chap"}}]);
     }))?;
     let db = site.wait_lun("db", |lun| says(lun, "Placed", "True", "Placed"))?;
     let uid = db["metadata"]["uid"].as_str().unwrap_or_default();
@@ -211,6 +211,8 @@ pub fn a_malformed_object_stops_nothing(context: &Context) -> Result<()> {
         ensure!(operator.metric("lunette_operator_reconcile_errors_total{kind=\"LunPool\",error=\"malformed\"}")? >= 1);
         let events = site.events("prod", "bad", "InvalidSpec")?;
         ensure!(events.iter().any(|e| e.starts_with("Lun prod/bad cannot be read as it is stored:")), "{events:?}");
+        let events = site.events("default", "bad", "InvalidSpec")?;
+        ensure!(events.iter().any(|e| e.starts_with("LunPool bad cannot be read as it is stored:")), "{events:?}");
         Ok(())
     })
 }

@@ -12,7 +12,7 @@ use kube::{Api, Resource, ResourceExt};
 use lunette_api::conditions::{NODE_REACHABLE, PLACED, RELEASED, reasons};
 use lunette_api::{LUN_FINALIZER, Lun};
 
-use crate::context::{Context, Guarded, malformed};
+use crate::context::{Context, Guarded};
 use crate::error::Error;
 use crate::events::Weight;
 use crate::finalizer;
@@ -31,7 +31,7 @@ const RETRY_PLACEMENT: Duration = Duration::from_secs(60);
 pub async fn reconcile(lun: Arc<Guarded<Lun>>, context: Arc<Context>) -> Result<Action, Error> {
     let lun = match &lun.0 {
         Ok(lun) => lun,
-        Err(invalid) => return report_malformed(&lun, malformed("Lun", invalid), &context).await,
+        Err(invalid) => return Err(context.malformed("Lun", &*lun, invalid).await),
     };
     let api = Api::namespaced(context.client.clone(), &lun.namespace().unwrap_or_default());
     if lun.metadata.deletion_timestamp.is_some() {
@@ -39,12 +39,6 @@ pub async fn reconcile(lun: Arc<Guarded<Lun>>, context: Arc<Context>) -> Result<
     } else {
         keep(&api, lun, &context).await
     }
-}
-
-async fn report_malformed(lun: &Guarded<Lun>, error: Error, context: &Context) -> Result<Action, Error> {
-    let about = lun.object_ref(&());
-    context.events.publish(&about, Weight::Warning, reasons::INVALID_SPEC, "Reconcile", &error.to_string()).await;
-    Err(error)
 }
 
 /// A Lun that is to be served.

@@ -11,7 +11,7 @@ use kube::{Api, Resource, ResourceExt};
 use lunette_api::conditions::{self, RELEASED, reasons};
 use lunette_api::{Lun, LunPool, POOL_FINALIZER};
 
-use crate::context::{Context, Guarded, malformed};
+use crate::context::{Context, Guarded};
 use crate::error::Error;
 use crate::events::Weight;
 use crate::finalizer;
@@ -22,7 +22,10 @@ use crate::pool::status;
 /// # Errors
 /// When it cannot be read, or the API server refuses.
 pub async fn reconcile(pool: Arc<Guarded<LunPool>>, context: Arc<Context>) -> Result<Action, Error> {
-    let pool = pool.0.as_ref().map_err(|invalid| malformed("LunPool", invalid))?;
+    let pool = match &pool.0 {
+        Ok(pool) => pool,
+        Err(invalid) => return Err(context.malformed("LunPool", &*pool, invalid).await),
+    };
     let api = Api::all(context.client.clone());
     if pool.metadata.deletion_timestamp.is_some() {
         let_go(&api, pool, &context).await?;
