@@ -31,6 +31,7 @@ pub const TESTS: &[Test] = &[
     ),
     Test::without_vm("cluster::a_pool_keeps_other_namespaces_out", policies::a_pool_keeps_other_namespaces_out),
     Test::without_vm("cluster::a_lun_is_placed_and_served", placement::a_lun_is_placed_and_served),
+    Test::without_vm("cluster::the_oldest_api_serves_as_well", placement::the_oldest_api_serves_as_well),
     Test::without_vm("cluster::nothing_is_written_while_nothing_changes", placement::nothing_is_written),
     Test::without_vm("cluster::a_lun_without_a_node_says_why", placement::a_lun_without_a_node_says_why),
     Test::without_vm("cluster::what_another_hand_writes_is_put_back", placement::what_another_hand_writes_is_put_back),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use lunette_bed::{Context, Result};
+use lunette_bed::{Context, ControlPlaneSpec, Result};
 use serde_json::{Value, json};
 
 use super::agent::{Agent, pool as node_pool};
@@ -46,6 +46,21 @@ pub fn a_lun_is_placed_and_served(context: &Context) -> Result<()> {
         ensure!(allowed.stdout.trim() == "no", "the agent may still read the Secret");
         Ok(())
     })
+}
+
+pub fn the_oldest_api_serves_as_well(context: &Context) -> Result<()> {
+    let site = Site::of(context, ControlPlaneSpec::new().emulated_version("1.34"))?;
+    let _operator = Operator::start(&site)?;
+    site.apply(&pool("fast", |_| ()))?;
+    let agent = Agent::ready(&site.plane, "a")?;
+    site.apply(&lun("db", |_| ()))?;
+    let db = site.wait_lun("db", |lun| lun["status"]["node"] == "a")?;
+    agent.serve(&db)?;
+    site.wait_lun("db", |lun| lun["status"]["state"] == "Ready")?;
+    let on_a = site.plane.kubectl_must(["get", "luns", "-A", "--field-selector=status.node=a", "-o", "name"])?;
+    let on_b = site.plane.kubectl_must(["get", "luns", "-A", "--field-selector=status.node=b", "-o", "name"])?;
+    ensure!(on_a == "lun.lunette.io/db" && on_b.is_empty(), "on a: {on_a}; on b: {on_b}");
+    Ok(())
 }
 
 /// Writes that the API server has taken, but for heartbeats.

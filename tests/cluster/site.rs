@@ -22,8 +22,13 @@ pub struct Site {
 impl Site {
     /// One of the test's own.
     pub fn up(context: &Context) -> Result<Site> {
+        Site::of(context, ControlPlaneSpec::new())
+    }
+
+    /// The same, on a control plane like this.
+    pub fn of(context: &Context, spec: ControlPlaneSpec) -> Result<Site> {
         let bed = context.bed()?;
-        let site = Site { plane: ControlPlane::start(&bed, ControlPlaneSpec::new())?, bed };
+        let site = Site { plane: ControlPlane::start(&bed, spec)?, bed };
         site.install()?;
         Ok(site)
     }
