@@ -40,6 +40,12 @@ impl Alarm {
         self.asleep.store(true, Ordering::SeqCst);
     }
 
+    /// Whether the thread sleeps or is about to.
+    #[cfg(test)]
+    pub fn is_armed(&self) -> bool {
+        self.asleep.load(Ordering::SeqCst)
+    }
+
     /// Says that the thread is awake.
     pub fn disarm(&self) {
         if !self.asleep.swap(false, Ordering::SeqCst) {

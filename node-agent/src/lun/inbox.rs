@@ -46,6 +46,11 @@ impl Inbox {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
+    /// Whether the thread is told to stop; the order stays.
+    pub fn says_stop(&self) -> bool {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).contains(&Order::Stop)
+    }
+
     /// What wakes the thread.
     pub fn alarm(&self) -> &Arc<Alarm> {
         &self.alarm

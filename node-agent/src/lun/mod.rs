@@ -30,7 +30,7 @@ use inbox::Inbox;
 pub use inbox::Order;
 use serve::{End, serve};
 pub use takeover::Kernel;
-use takeover::take_over;
+use takeover::{TakeoverError, take_over};
 
 /// Enough for the deepest command handler; a thousand LUNs then cost a thousand of these at most.
 const STACK: usize = 256 << 10;
@@ -86,19 +86,27 @@ impl LunThread {
     /// # Errors
     /// The process has no threads or file descriptors left.
     pub fn start<P: Pool>(name: &str, pool: Arc<P>, job: Job) -> io::Result<Self> {
+        let span = tracing::info_span!("lun", uid = %job.found.uid);
+        Self::spawn(name, span, move |inbox, progress| live(pool.as_ref(), job, inbox, progress))
+    }
+
+    /// Runs `body` on a thread of its own; what it comes to, or its panic, is the last state.
+    fn spawn(
+        name: &str,
+        span: tracing::Span,
+        body: impl FnOnce(&Inbox, &watch::Sender<State>) -> Ended + Send + 'static,
+    ) -> io::Result<Self> {
         let inbox = Arc::new(Inbox::new()?);
         let (progress, state) = watch::channel(State::Starting);
         let orders = Arc::clone(&inbox);
-        let span = tracing::info_span!("lun", uid = %job.found.uid);
-        let body = move || {
+        let run = move || {
             let _entered = span.enter();
-            let ended = catch_unwind(AssertUnwindSafe(|| live(pool.as_ref(), job, &orders, &progress)));
+            let ended = catch_unwind(AssertUnwindSafe(|| body(&orders, &progress)));
             let ended = ended.unwrap_or_else(|panic| Ended::Failed(describe(panic.as_ref())));
-            drop(pool);
             progress.send_replace(State::Ended(ended));
         };
         let name: String = format!("lun-{name}").chars().take(15).collect();
-        let thread = thread::Builder::new().name(name).stack_size(STACK).spawn(body)?;
+        let thread = thread::Builder::new().name(name).stack_size(STACK).spawn(run)?;
         Ok(Self { inbox, state, thread: Some(thread) })
     }
 
@@ -139,7 +147,21 @@ fn live<P: Pool>(pool: &P, job: Job, inbox: &Inbox, progress: &watch::Sender<Sta
         Err(error) => return Ended::Failed(error.to_string()),
     };
     let unit = ScsiDisk::new(Disk::new(backend), (job.config)());
-    match take_over(job.configfs.as_ref(), &job.kernel, &job.found) {
+    attend(unit, inbox, progress, || take_over(job.configfs.as_ref(), &job.kernel, &job.found))
+}
+
+/// Takes the ring over and serves it, unless it was told to stop while the volume took long to open: the
+/// LUN may be under removal then, and its ring must not be let go again.
+fn attend<B: Backend>(
+    unit: ScsiDisk<B>,
+    inbox: &Inbox,
+    progress: &watch::Sender<State>,
+    take_over: impl FnOnce() -> Result<(Device, Ring), TakeoverError>,
+) -> Ended {
+    if inbox.says_stop() {
+        return Ended::Stopped;
+    }
+    match take_over() {
         Ok((device, ring)) => {
             progress.send_replace(State::Serving);
             serve_guarded(unit, &device, ring, inbox)

@@ -99,8 +99,10 @@ fn obey<B: Backend>(unit: &ScsiDisk<B>, inbox: &Inbox) -> bool {
 }
 
 fn refresh<B: Backend>(unit: &ScsiDisk<B>) {
+    let before = unit.disk().size();
     match unit.refresh_size() {
-        Ok(size) => tracing::info!(size, "the LUN has a new size"),
+        Ok(size) if size != before => tracing::info!(size, "the LUN has a new size"),
+        Ok(_) => {}
         Err(error) => tracing::warn!(%error, "the LUN keeps its size: its volume cannot be asked"),
     }
 }
@@ -133,10 +135,12 @@ fn go_on<B: Backend, F: Future<Output = (Ticket, Outcome)>>(
     ring: &mut Ring,
     tasks: &mut Tasks<F>,
 ) -> usize {
-    if tasks.len() == 0 {
+    let driver = unit.disk().driver();
+    // An operation can outlive its command: its event would keep the thread from sleeping.
+    if tasks.len() == 0 && driver.is_none_or(|driver| driver.in_flight() == 0) {
         return 0;
     }
-    if let Some(driver) = unit.disk().driver() {
+    if let Some(driver) = driver {
         driver.submit();
         driver.reap();
     }
@@ -146,7 +150,7 @@ fn go_on<B: Backend, F: Future<Output = (Ticket, Outcome)>>(
         ended += 1;
     });
     // A command that went on may have queued its next operation.
-    if let Some(driver) = unit.disk().driver() {
+    if let Some(driver) = driver {
         driver.submit();
     }
     ended
