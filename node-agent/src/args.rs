@@ -32,7 +32,8 @@ pub struct Serve {
     /// Serve the manifests (*.yaml, *.yml, *.json) of this directory, and watch it, instead of asking an API server.
     #[arg(long, env = "LUNETTE_MANIFESTS", value_name = "DIR")]
     pub manifests: Option<PathBuf>,
-    /// Where targets listen: ADDRESS:PORT, or [ADDRESS]:PORT for IPv6. May be given more than once.
+    /// Where targets listen: ADDRESS:PORT, or [ADDRESS]:PORT for IPv6; a bare ADDRESS means port 3260. May be
+    /// given more than once.
     #[arg(long = "portal", env = "LUNETTE_PORTALS", value_name = "ADDR:PORT", value_delimiter = ',', required = true, value_parser = portal)]
     pub portals: Vec<Portal>,
     /// This node's name; the host's unless given.

@@ -31,11 +31,13 @@ impl Portal {
     /// The port that IANA assigned to iSCSI targets.
     pub const DEFAULT_PORT: u16 = 3260;
 
-    /// Reads `ADDRESS:PORT`; IPv6 in brackets.
+    /// Reads `ADDRESS:PORT`, IPv6 in brackets, or a bare address, which stands for [`Portal::DEFAULT_PORT`] on it.
     pub fn parse(text: &str) -> Result<Portal, BadPortal> {
         let bad = |reason| BadPortal { given: text.to_owned(), reason };
-        let address: SocketAddr =
-            text.parse().map_err(|_| bad("write ADDRESS:PORT, such as 10.0.0.1:3260 or [fd00::1]:3260"))?;
+        let bare = text.parse().map(|address: IpAddr| SocketAddr::new(address, Portal::DEFAULT_PORT));
+        let address: SocketAddr = bare
+            .or_else(|_| text.parse())
+            .map_err(|_| bad("write ADDRESS:PORT, such as 10.0.0.1:3260 or [fd00::1]:3260"))?;
         Portal::try_from(address).map_err(|error| bad(error.reason))
     }
 
@@ -154,9 +156,15 @@ mod tests {
     }
 
     #[test]
+    fn a_bare_address_means_the_assigned_port() {
+        assert_eq!(Portal::parse("10.0.0.1").unwrap().to_string(), "10.0.0.1:3260");
+        assert_eq!(Portal::parse("fd00::1").unwrap().to_string(), "[fd00::1]:3260");
+    }
+
+    #[test]
     fn each_refusal_says_what_to_write() {
         let reason = |text: &str| Portal::parse(text).unwrap_err().reason;
-        for form in ["10.0.0.1", "host:3260", "fd00::1:3260x", "10.0.0.1:99999", ""] {
+        for form in ["10.0.0", "host:3260", "fd00::1:3260x", "10.0.0.1:99999", ""] {
             assert!(reason(form).starts_with("write ADDRESS:PORT"), "{form}");
         }
         assert!(reason("10.0.0.1:0").contains("a port is needed"));
