@@ -3,11 +3,15 @@
 //! No Kubernetes here. Each file is about one promise; [`site`] and [`initiator`] are what they all stand on.
 
 mod access;
+mod bad_input;
 mod basics;
 mod crashes;
+mod crowd;
 mod initiator;
 mod ipv6;
+mod lacking;
 mod manifest;
+mod orphans;
 mod power;
 mod site;
 mod stuck;
@@ -23,5 +27,12 @@ pub const TESTS: &[Test] = &[
     Test::new("vm::a_stuck_backend_harms_only_its_own_lun", stuck::a_stuck_backend_harms_only_its_own_lun),
     Test::new("vm::strangers_and_wrong_secrets_are_refused", access::strangers_and_wrong_secrets_are_refused),
     Test::new("vm::a_portal_may_be_ipv6", ipv6::a_portal_may_be_ipv6),
+    Test::new("vm::two_hundred_luns_come_and_go", crowd::two_hundred_luns_come_and_go),
+    Test::new(
+        "vm::an_orphan_is_removed_and_a_foreign_target_is_not",
+        orphans::an_orphan_is_removed_and_a_foreign_target_is_not,
+    ),
+    Test::new("vm::bad_input_is_refused_with_a_reason", bad_input::bad_input_is_refused_with_a_reason),
+    Test::new("vm::what_a_node_lacks_is_said", lacking::what_a_node_lacks_is_said),
     Test::new("vm::fio_verifies_at_depth_32", verify::fio_verifies_at_depth_32),
 ];

@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use lunette_bed::{Context, Result};
 use serde_json::Value;
 
+use super::initiator::target;
 use super::manifest::{lun_in, pool, pool_at};
 use super::site::{SOON, SPARE, Site, patiently, say};
 
@@ -21,7 +22,7 @@ pub fn a_stuck_backend_harms_only_its_own_lun(context: &Context) -> Result<()> {
     let disk = site.login(&stuck, None)?;
     the_other_goes_on(&site, &well, &disk)?;
     site.no_io_errors_since(&errors)?;
-    a_stuck_lun_can_be_deleted(&site, &well, &disk, agent.pid())?;
+    a_stuck_lun_can_be_deleted(&site, &well, &stuck, agent.pid())?;
     site.end(agent)
 }
 
@@ -41,7 +42,8 @@ fn the_other_goes_on(site: &Site, well: &str, stuck: &str) -> Result<()> {
     Ok(())
 }
 
-fn a_stuck_lun_can_be_deleted(site: &Site, well: &str, stuck: &str, agent: i32) -> Result<()> {
+fn a_stuck_lun_can_be_deleted(site: &Site, well: &str, lun: &Value, agent: i32) -> Result<()> {
+    let (iqn, stuck) = (target(lun)?, &site.disk(lun)?);
     // It will fail when the LUN goes: only its I/O matters.
     let io = site
         .client
@@ -52,7 +54,7 @@ fn a_stuck_lun_can_be_deleted(site: &Site, well: &str, stuck: &str, agent: i32) 
     site.withdraw("stuck.yaml")?;
     patiently(SOON, || {
         let exports = site.exports()?;
-        ensure!(exports.lines().count() == 3, "the stuck LUN is still exported:\n{exports}");
+        ensure!(!exports.contains(iqn), "the stuck LUN is still exported:\n{exports}");
         Ok(())
     })?;
     say(&format!(
