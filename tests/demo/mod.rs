@@ -21,7 +21,7 @@ pub fn tell(context: &Context) -> Result<()> {
     let lun = story.must("a pool and a LUN are asked for", |step| life::apply(step, &stage))?;
     let disk = story.must("the client logs in with CHAP", |step| life::log_in(step, &stage, &lun))?;
     story.must("the client makes a file system and writes files", |step| life::write_files(step, &stage, &disk))?;
-    story.step("the agent is killed while the client writes", |step| crash::kill_under_load(step, &mut stage));
+    story.step("the agent is killed while the client writes", |step| crash::kill_under_load(step, &mut stage, &disk));
     story.step("the LUN grows while it is mounted", |step| life::grow(step, &stage, &disk));
     story.step("strangers and wrong secrets are refused", |step| strangers::are_refused(step, &stage, &lun));
     story.step("the LUN is deleted, and nothing is left", |step| life::delete(step, &stage, &lun));
