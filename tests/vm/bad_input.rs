@@ -128,12 +128,12 @@ fn pools(client: &str) -> Vec<Refusal> {
         unusable(
             "read-only",
             "/mnt/read-only",
-            "making /mnt/read-only/UID failed: Read-only file system; mount the file system for writing or name another directory",
+            "making /mnt/read-only/.lunette-new-UID failed: Read-only file system; mount the file system for writing or name another directory",
         ),
         unusable(
             "full",
             "/mnt/full",
-            "making /mnt/full/UID failed: No space left on device; free some space or enlarge the file system",
+            "making /mnt/full/.lunette-new-UID failed: No space left on device; free some space or enlarge the file system",
         ),
     ]
 }
@@ -186,9 +186,9 @@ fn manifests_are_refused(site: &Site) -> Result<()> {
     site.apply("no-yaml.yaml", "kind: [Lun\n")?;
     site.apply("prose.yaml", "please make a LUN\n")?;
     site.apply("twice.yaml", &lun("good", "1Mi", &client, ""))?;
-    site.node.must(format!(
-        "head -c 100M /dev/zero > {MANIFESTS}/huge.yaml; head -c 1000 /dev/urandom > {MANIFESTS}/noise.yaml"
-    ))?;
+    for (name, content) in [("huge", "head -c 100M /dev/zero"), ("noise", "head -c 1000 /dev/urandom")] {
+        site.node.must(format!("{content} > {MANIFESTS}/.new && mv {MANIFESTS}/.new {MANIFESTS}/{name}.yaml"))?;
+    }
     let wanted = [
         "huge.yaml: has more than 8 MiB, which no set of manifests needs: split it or take it away\n",
         "misspelt.yaml: document 1: Lun misspelt: unknown field `sise`, expected one of `pool`, `size`, `blockSize`, `nodeName`, `initiators`, `writeCache`, `reclaimPolicy`",

@@ -14,7 +14,11 @@ pub fn what_a_node_lacks_is_said(context: &Context) -> Result<()> {
     take_away(&site)?;
     check_says_all_of_it(&site)?;
     let agent = site.start_agent()?;
-    must_say(&site, "ConfigfsFailed", "target_core_user")?;
+    must_say(
+        &site,
+        "KernelNotReady",
+        "this node cannot serve LUNs yet: kernel module target_core_mod is missing: apt-get install linux-image-amd64; ",
+    )?;
     give_back(&site)?;
     site.wait_ready("db", true).context("after what was missing was mended")?;
     let checked = site.node.run(check(&site))?.ok()?;
@@ -31,7 +35,7 @@ fn portals_that_cannot_be(site: &Site) -> Result<()> {
         "portal 192.0.2.1:3260 cannot be opened: 192.0.2.1 is not an address of this node; give one of its addresses (see `ip address`)",
     )?;
     site.stop_agent(agent)?;
-    let taken = site.node.spawn("listener", format!("exec busybox nc -l -s {ours} -p 3261"))?;
+    let taken = site.node.spawn("listener", "exec busybox nc -l -p 3261")?;
     site.node.wait_for("ss -ltn sport = :3261 | grep -q LISTEN", SOON)?;
     let agent = site.start_agent_on(&[format!("{ours}:3261")])?;
     must_say(
@@ -64,7 +68,7 @@ fn take_away(site: &Site) -> Result<()> {
     site.apply("db.yaml", &lun("db", "16Mi", &site.client.initiator_name(), ""))?;
     site.node
         .must(
-            "set -e; rmdir /sys/kernel/config/target/iscsi; modprobe -r target_core_user iscsi_target_mod target_core_mod
+            "set -e; rmdir /sys/kernel/config/target/iscsi; modprobe -r target_core_user iscsi_target_mod target_core_file target_core_iblock target_core_pscsi target_core_mod
              umount /sys/kernel/config; mv /usr/sbin/iscsid /usr/sbin/iscsid.away; mv /etc/iscsi/initiatorname.iscsi /etc/iscsi/away",
         )
         .map(drop)

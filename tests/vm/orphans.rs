@@ -14,7 +14,7 @@ use super::site::{MANIFESTS, POOL, SOON, Site, condition, patiently};
 /// A target that somebody else made, on the portal that ours use too.
 const FOREIGN: &str = "iqn.2026-01.bed.test:foreign";
 /// Its part of configfs, name and content, without what counts.
-const FOREIGN_TREE: &str = "cd /sys/kernel/config/target; find core/rd_mcp_77 iscsi/iqn.2026-01.bed.test:foreign \
+const FOREIGN_TREE: &str = "cd /sys/kernel/config/target; find core/rd_mcp_77 core/user_77 iscsi/iqn.2026-01.bed.test:foreign \
      -not -path '*statistics*' -not -name info | sort | while read n; do [ -f $n ] && echo $n $(cat $n 2>&1) || echo $n; done";
 
 pub fn an_orphan_is_removed_and_a_foreign_target_is_not(context: &Context) -> Result<()> {
@@ -45,9 +45,9 @@ pub fn an_orphan_is_removed_and_a_foreign_target_is_not(context: &Context) -> Re
 fn make_foreign_target(site: &Site) -> Result<()> {
     let script = format!(
         "set -e; modprobe -a target_core_mod iscsi_target_mod; cd /sys/kernel/config/target; mkdir -p iscsi
-         mkdir -p core/rd_mcp_77/lunette core/user_77; cd core/rd_mcp_77/lunette; echo rd_pages=1024 > control; echo 1 > enable
+         mkdir -p core/rd_mcp_77/other core/user_77; cd core/rd_mcp_77/other; echo rd_pages=1024 > control; echo 1 > enable
          mkdir -p /sys/kernel/config/target/iscsi/{FOREIGN}/tpgt_1; cd /sys/kernel/config/target/iscsi/{FOREIGN}/tpgt_1
-         mkdir lun/lun_0 np/{} acls/{}; ln -s /sys/kernel/config/target/core/rd_mcp_77/lunette lun/lun_0/
+         mkdir lun/lun_0 np/{} acls/{}; ln -s /sys/kernel/config/target/core/rd_mcp_77/other lun/lun_0/
          mkdir acls/{1}/lun_0; ln -s lun/lun_0 acls/{1}/lun_0/; echo 0 > attrib/authentication; echo 1 > enable",
         site.portal(),
         site.client.initiator_name()
@@ -68,8 +68,8 @@ fn remove_foreign_target(site: &Site) -> Result<()> {
     site.node
         .must(format!(
             "set -e; cd /sys/kernel/config/target/iscsi/{FOREIGN}; echo 0 > tpgt_1/enable; rm tpgt_1/acls/*/lun_0/lun_0
-             rmdir tpgt_1/acls/*/lun_0 tpgt_1/acls/*; rm tpgt_1/lun/lun_0/lunette; rmdir tpgt_1/lun/lun_0 tpgt_1/np/* tpgt_1; cd ..; rmdir {FOREIGN}
-             cd ../core; rmdir rd_mcp_77/lunette rd_mcp_77 user_77"
+             rmdir tpgt_1/acls/*/lun_0 tpgt_1/acls/*; rm tpgt_1/lun/lun_0/other; rmdir tpgt_1/lun/lun_0 tpgt_1/np/* tpgt_1; cd ..; rmdir {FOREIGN}
+             cd ../core; rmdir rd_mcp_77/other rd_mcp_77 user_77"
         ))
         .map(drop)
 }
