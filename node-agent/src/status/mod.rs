@@ -45,14 +45,11 @@ struct Answer {
     notices: Vec<String>,
 }
 
-/// Answers on `socket` for as long as the process lives.
+/// Answers on `socket`, in a directory that is there, for as long as the process lives.
 ///
 /// # Errors
 /// When the socket cannot be made.
 pub fn listen(socket: &Path, board: Arc<Board>) -> anyhow::Result<()> {
-    if let Some(parent) = socket.parent() {
-        fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
-    }
     match fs::remove_file(socket) {
         Err(error) if error.kind() != ErrorKind::NotFound => bail!("cannot replace {}: {error}", socket.display()),
         _ => {}
@@ -60,8 +57,12 @@ pub fn listen(socket: &Path, board: Arc<Board>) -> anyhow::Result<()> {
     let listener = UnixListener::bind(socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
     fs::set_permissions(socket, fs::Permissions::from_mode(0o600))?;
     tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(timeout(ANSWER_WITHIN, answer(stream, Arc::clone(&board))));
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => drop(tokio::spawn(timeout(ANSWER_WITHIN, answer(stream, Arc::clone(&board))))),
+                // The process is short of descriptors for the moment.
+                Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+            }
         }
     });
     Ok(())

@@ -3,6 +3,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -31,28 +32,47 @@ pub struct Catalog {
 }
 
 struct KnownFile {
-    stamp: Option<(SystemTime, u64)>,
+    stamp: Option<Stamp>,
     objects: Option<Objects>,
     trouble: Option<String>,
 }
 
+/// What tells one content of a file from another, without reading it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    modified: SystemTime,
+    len: u64,
+    inode: u64,
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let about = fs::metadata(path).ok()?;
+        Some(Self { modified: about.modified().ok()?, len: about.len(), inode: about.ino() })
+    }
+}
+
 impl Catalog {
-    /// Reads what changed since the last time.
-    pub fn read(&mut self, directory: &Path) {
-        match names(directory) {
+    /// Reads what changed since the last time; whether anything did.
+    pub fn read(&mut self, directory: &Path) -> bool {
+        let before = self.trouble.take();
+        let changed = match names(directory) {
             Ok(names) => {
-                self.trouble = None;
+                let known = self.files.len();
                 self.files.retain(|name, _| names.contains(name));
-                for name in names {
-                    self.read_file(directory, name);
-                }
+                let fewer = self.files.len() < known;
+                names.into_iter().fold(fewer, |changed, name| self.read_file(directory, name) || changed)
             }
             Err(error) => {
                 let path = directory.display();
                 self.trouble = Some(format!("{path} cannot be read ({error}): what it said before stays in force"));
+                false
             }
+        };
+        if changed {
+            self.gather();
         }
-        self.gather();
+        changed || self.trouble != before
     }
 
     /// What is wanted, with identities from `uid`.
@@ -94,26 +114,41 @@ impl Catalog {
         self.trouble.is_none() && self.files.values().all(|file| file.objects.is_some())
     }
 
-    fn read_file(&mut self, directory: &Path, name: String) {
+    fn read_file(&mut self, directory: &Path, name: String) -> bool {
         let path = directory.join(&name);
-        let stamp = fs::metadata(&path).and_then(|m| Ok((m.modified()?, m.len()))).ok();
+        let stamp = Stamp::of(&path);
         let known = self.files.entry(name).or_insert(KnownFile { stamp: None, objects: None, trouble: None });
         if stamp.is_some() && known.stamp == stamp {
-            return;
+            return false;
         }
         known.stamp = stamp;
-        match parse::file(&path) {
-            Ok(objects) => (known.objects, known.trouble) = (Some(objects), None),
-            Err(trouble) => known.trouble = Some(trouble),
-        }
+        let trouble = match parse::file(&path) {
+            Ok(objects) => {
+                known.objects = Some(objects);
+                None
+            }
+            Err(trouble) => Some(trouble),
+        };
+        // One that cannot even be looked at is tried each time, and is no news each time.
+        let changed = stamp.is_some() || trouble != known.trouble;
+        known.trouble = trouble;
+        changed
     }
 
     fn gather(&mut self) {
         (self.luns, self.pools, self.secrets, self.duplicates) = Default::default();
+        let mut uids = BTreeSet::new();
         for (file, known) in &self.files {
             let Some(objects) = &known.objects else { continue };
-            let since = known.stamp.map_or(SystemTime::UNIX_EPOCH, |(modified, _)| modified);
+            let since = known.stamp.map_or(SystemTime::UNIX_EPOCH, |stamp| stamp.modified);
             for lun in &objects.luns {
+                if lun.metadata.uid.as_ref().is_some_and(|uid| !uids.insert(uid)) {
+                    let (namespace, name) = key(lun);
+                    let notice =
+                        format!("{file}: Lun {namespace}/{name} has the uid of another: leave metadata.uid out");
+                    self.duplicates.push(notice);
+                    continue;
+                }
                 insert(&mut self.luns, key(lun), (lun.clone(), since), file, "Lun", &mut self.duplicates);
             }
             for pool in &objects.pools {

@@ -10,6 +10,7 @@ mod parse;
 mod watch;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub struct Manifests {
     incarnations: Mutex<Incarnations>,
     checkpoint: Checkpoint,
     changed: Arc<Notify>,
+    /// Whether a name has come to mean another LUN since the last view.
+    renamed: AtomicBool,
 }
 
 impl Manifests {
@@ -46,19 +49,23 @@ impl Manifests {
         let incarnations = Mutex::new(Incarnations::open(&state_dir.join("incarnations.json"))?);
         let checkpoint = Checkpoint::new(state_dir.join("last-known.json"));
         let changed = Arc::new(Notify::new());
-        Ok(Self { directory, node, catalog: Mutex::default(), incarnations, checkpoint, changed })
+        let (catalog, renamed) = (Mutex::default(), AtomicBool::new(false));
+        Ok(Self { directory, node, catalog, incarnations, checkpoint, changed, renamed })
     }
 
     /// Follows the directory: a view whenever it says something else.
     pub async fn follow(&self, views: &Sender<View>, board: &Board) {
         watch::notify_of_changes(self.directory.clone(), Arc::clone(&self.changed));
+        let mut first = true;
         loop {
-            let (view, notices) = self.load();
-            for notice in board.notices_new_in(&notices) {
-                tracing::warn!("{notice}");
+            if self.read() || std::mem::take(&mut first) {
+                let (view, notices) = self.load();
+                for notice in board.notices_new_in(&notices) {
+                    tracing::warn!("{notice}");
+                }
+                board.set_notices(notices);
+                views.send_if_modified(|old| replace_if_other(old, view));
             }
-            board.set_notices(notices);
-            views.send_if_modified(|old| replace_if_other(old, view));
             let _ = tokio::time::timeout(RESCAN, self.changed.notified()).await;
             tokio::time::sleep(SETTLE).await;
         }
@@ -78,27 +85,36 @@ impl Manifests {
         })
     }
 
-    /// That nothing is left of a LUN: if its data are gone, its name means another LUN from now on.
+    /// That nothing is left of a LUN: if its data are gone, its name means another LUN from now on, unless
+    /// it does so already.
     pub fn gone(&self, lun: &Lun, reclaimed: bool) {
-        if !reclaimed {
+        let mut incarnations = self.incarnations.lock().unwrap_or_else(PoisonError::into_inner);
+        if !reclaimed || lun.metadata.uid != Some(self.uid(lun, &incarnations)) {
             return;
         }
-        let mut incarnations = self.incarnations.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = incarnations.advance(&catalog::key(lun)) {
             tracing::error!(%error, "a LUN was deleted, but that could not be noted: a new one of that name will have its identity");
         }
+        self.renamed.store(true, Ordering::Release);
         self.changed.notify_one();
     }
 
-    fn load(&self) -> (View, Vec<String>) {
+    /// The UID of a LUN that was given none.
+    fn uid(&self, lun: &Lun, incarnations: &Incarnations) -> String {
+        let key = catalog::key(lun);
+        identity::local_uid(&self.node, &key.0, &key.1, incarnations.of(&key))
+    }
+
+    /// Whether there is anything new since the last view.
+    fn read(&self) -> bool {
         let mut catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
-        catalog.read(&self.directory);
+        catalog.read(&self.directory) | self.renamed.swap(false, Ordering::Acquire)
+    }
+
+    fn load(&self) -> (View, Vec<String>) {
+        let catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
         let incarnations = self.incarnations.lock().unwrap_or_else(PoisonError::into_inner);
-        let uid = |lun: &Lun| {
-            let (namespace, name) = catalog::key(lun);
-            identity::local_uid(&self.node, &namespace, &name, incarnations.of(&(namespace.clone(), name.clone())))
-        };
-        let mut view = catalog.view(&self.node, uid);
+        let mut view = catalog.view(&self.node, |lun| self.uid(lun, &incarnations));
         if view.complete {
             self.checkpoint.save(&view);
         } else {

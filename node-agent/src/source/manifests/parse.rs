@@ -1,12 +1,14 @@
 //! One file of manifests, understood or refused as a whole.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
 use k8s_openapi::api::core::v1::Secret;
 use lunette_api::{GROUP, Lun, LunPool, VERSION};
+use lunette_lio::Uid;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -15,7 +17,7 @@ use serde_json::Value;
 pub const LARGEST: u64 = 8 << 20;
 
 /// What a file says.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Objects {
     /// Its Luns.
     pub luns: Vec<Lun>,
@@ -25,15 +27,25 @@ pub struct Objects {
     pub secrets: Vec<Secret>,
 }
 
+impl fmt::Debug for Objects {
+    /// Counts only: a Secret must not be printed by accident.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} Luns, {} pools, {} Secrets", self.luns.len(), self.pools.len(), self.secrets.len())
+    }
+}
+
 /// Reads a file.
 ///
 /// # Errors
 /// A sentence that says what is wrong, and what to do.
 pub fn file(path: &Path) -> Result<Objects, String> {
-    let size = fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?.len();
+    let about = fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?;
+    if !about.is_file() {
+        return Err("is no file: only files and links to files are read".to_owned());
+    }
     let too_large =
         || format!("has more than {} MiB, which no set of manifests needs: split it or take it away", LARGEST >> 20);
-    if size > LARGEST {
+    if about.len() > LARGEST {
         return Err(too_large());
     }
     let mut text = String::new();
@@ -66,7 +78,7 @@ fn object(value: Value, objects: &mut Objects) -> Result<(), String> {
         (_, "") => Err("is no Kubernetes object: it has no kind".to_owned()),
         ("v1", "List") => list(value, objects),
         ("v1", "Secret") => typed(value, &kind, true).map(|secret| objects.secrets.push(secret)),
-        (v, "Lun") if v == ours => typed(value, &kind, false).map(|lun| objects.luns.push(lun)),
+        (v, "Lun") if v == ours => typed(value, &kind, false).and_then(identified).map(|lun| objects.luns.push(lun)),
         (v, "LunPool") if v == ours => typed(value, &kind, false).map(|pool| objects.pools.push(pool)),
         (v, "Lun" | "LunPool") => Err(format!("kind {kind} has apiVersion {v:?}: this agent serves {ours}")),
         _ => Err(format!(
@@ -92,6 +104,17 @@ fn typed<T: DeserializeOwned>(value: Value, kind: &str, secret: bool) -> Result<
         true => format!("{kind} {name}: data must be base64 text, and stringData plain text"),
         false => format!("{kind} {name}: {error}"),
     })
+}
+
+/// A UID becomes a name on the wire and in the pool.
+fn identified(lun: Lun) -> Result<Lun, String> {
+    match &lun.metadata.uid {
+        Some(uid) if Uid::parse(uid).is_err() => {
+            let name = lun.metadata.name.as_deref().unwrap_or_default();
+            Err(format!("Lun {name}: the uid {uid:?} is no UUID: leave metadata.uid out, and the Lun is given one"))
+        }
+        _ => Ok(lun),
+    }
 }
 
 /// A DNS subdomain, as the API server demands (RFC 1123).
