@@ -1,14 +1,15 @@
 //! `lunette-node serve`: the steps from a command line to a serving node, and back.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use lunette_api::identity::IQN_PREFIX;
-use lunette_lio::{IqnPrefix, Real};
+use lunette_lio::{IqnPrefix, Preflight, Real};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
@@ -51,7 +52,9 @@ pub async fn serve(args: Serve) -> anyhow::Result<()> {
 /// One agent a machine: two would serve each other's rings.
 fn only_agent(path: &Path) -> anyhow::Result<Flock<File>> {
     if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).with_context(|| format!("cannot make {}: are you root?", parent.display()))?;
+        // Root's alone: the agent's socket is made in it.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(parent);
+        made.with_context(|| format!("cannot make {}: are you root?", parent.display()))?;
     }
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).create(true).truncate(false).open(path);
@@ -118,8 +121,9 @@ fn context(args: &Serve, node: String, source: Source, board: Arc<Board>) -> any
         node,
         portals: args.portals.clone(),
         configfs: Arc::new(Real::default()),
+        preflight: Preflight::here(),
         prefix: IqnPrefix::parse(IQN_PREFIX)?,
-        kernel: Kernel { sysfs: PathBuf::from("/sys"), dev: PathBuf::from("/dev") },
+        kernel: Kernel::here(),
         source,
         board,
         state_dir: args.state_dir.clone(),

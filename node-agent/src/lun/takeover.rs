@@ -6,6 +6,7 @@
 //! so no write of the dead agent can land after a retried newer one. No initiator sees an error.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,13 +19,25 @@ use thiserror::Error;
 const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// Where the kernel's side of a LUN is found.
-#[derive(Clone, Debug)]
+/// The kernel's side of all LUNs: opens the UIO device of each.
+#[derive(Clone)]
 pub struct Kernel {
-    /// Where sysfs is mounted: `/sys`.
-    pub sysfs: PathBuf,
-    /// Where device nodes are: `/dev`.
-    pub dev: PathBuf,
+    open: Arc<Open>,
+}
+
+type Open = dyn Fn(&Path) -> Result<Claim, DeviceError> + Send + Sync;
+
+impl Kernel {
+    /// This machine's, with sysfs where it always is.
+    pub fn here() -> Self {
+        Self { open: Arc::new(|device| Device::open(device, Path::new("/sys"))) }
+    }
+
+    /// One that a test plays.
+    #[cfg(test)]
+    pub fn played(open: impl Fn(&Path) -> Result<Claim, DeviceError> + Send + Sync + 'static) -> Self {
+        Self { open: Arc::new(open) }
+    }
 }
 
 /// A ring could not be made ours.
@@ -82,19 +95,18 @@ fn claim_and_reset(fs: &dyn Configfs, kernel: &Kernel, found: &Found) -> Result<
 fn claim(fs: &dyn Configfs, kernel: &Kernel, found: &Found) -> Result<Claim, TakeoverError> {
     let uid = &found.uid;
     let device = lunette_lio::uio_device(fs, found)?.ok_or_else(|| TakeoverError::NoDevice { uid: uid.clone() })?;
-    let path = kernel.dev.join(device.file_name().unwrap_or_default());
-    let claim = open_when_free(&path, &kernel.sysfs)?;
+    let claim = open_when_free(kernel, &device)?;
     if claim.name().ends_with(&format!("/lunette/{uid}")) {
         return Ok(claim);
     }
-    Err(TakeoverError::OtherDevice { uid: uid.clone(), path, name: claim.name().to_owned() })
+    Err(TakeoverError::OtherDevice { uid: uid.clone(), path: device, name: claim.name().to_owned() })
 }
 
 /// A process that was killed still holds its device until its last system call has ended.
-fn open_when_free(path: &Path, sysfs: &Path) -> Result<Claim, DeviceError> {
+fn open_when_free(kernel: &Kernel, device: &Path) -> Result<Claim, DeviceError> {
     let give_up = Instant::now() + PATIENCE;
     loop {
-        match Device::open(path, sysfs) {
+        match (kernel.open)(device) {
             Err(DeviceError::Busy { .. }) if Instant::now() < give_up => thread::sleep(LOOK_AGAIN),
             other => return other,
         }

@@ -8,12 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lunette_api::conditions::reasons;
-use lunette_api::{Lun, Session};
-use lunette_lio::{Acl, ApplyError, Conflict, Export, Found, Iqn, Phase, Plan, Stuck, Target};
+use lunette_api::{Initiator, Lun, Session};
+use lunette_lio::{
+    Acl, ApplyError, Chap, Conflict, Export, Found, Iqn, Node, Phase, Plan, StepError, Stuck, Target, Uid,
+};
+use nix::errno::Errno;
 use tokio::task::spawn_blocking;
 
 use super::wanted::Wanted;
 use super::{Context, Trouble, credentials};
+use crate::check;
 
 /// How long the kernel may take for one step before that is reported.
 const STEP_DEADLINE: Duration = Duration::from_secs(15);
@@ -32,15 +36,46 @@ impl From<Trouble> for Unapplied {
     }
 }
 
-/// Reads what configfs holds of this LUN.
-pub async fn read(context: &Arc<Context>, uid: &lunette_lio::Uid) -> Result<Found, Trouble> {
-    let (context, uid) = (Arc::clone(context), uid.clone());
-    let read = spawn_blocking(move || lunette_lio::read_export(context.configfs.as_ref(), &context.prefix, &uid));
-    match read.await {
-        Ok(Ok(found)) => Ok(found),
-        Ok(Err(error)) => Err(Trouble::new(reasons::CONFIGFS_FAILED, error.to_string())),
-        Err(error) => Err(Trouble::new(reasons::CONFIGFS_FAILED, format!("reading configfs failed: {error}"))),
-    }
+/// Reads what configfs holds of this LUN, which is to be served.
+pub async fn read(context: &Arc<Context>, uid: &Uid) -> Result<Found, Trouble> {
+    let uid = uid.clone();
+    let read = move |context: &Context| match context.configfs.list(&Node::core()) {
+        Err(Errno::ENOENT) => {
+            Err(kernel_lacks(context).unwrap_or_else(|| failed("there is no configfs of the target")))
+        }
+        _ => found(context, &uid),
+    };
+    on_a_thread(context, read).await
+}
+
+/// Reads what configfs still holds of this LUN, which is to go: nothing, where there is no configfs.
+pub async fn read_remains(context: &Arc<Context>, uid: &Uid) -> Result<Found, Trouble> {
+    let uid = uid.clone();
+    on_a_thread(context, move |context| found(context, &uid)).await
+}
+
+fn found(context: &Context, uid: &Uid) -> Result<Found, Trouble> {
+    lunette_lio::read_export(context.configfs.as_ref(), &context.prefix, uid).map_err(|error| failed(error.to_string()))
+}
+
+async fn on_a_thread<T: Send + 'static>(
+    context: &Arc<Context>,
+    work: impl FnOnce(&Context) -> Result<T, Trouble> + Send + 'static,
+) -> Result<T, Trouble> {
+    let context = Arc::clone(context);
+    let worked = spawn_blocking(move || work(&context)).await;
+    worked.unwrap_or_else(|error| Err(failed(format!("reading configfs failed: {error}"))))
+}
+
+fn failed(why: impl Into<String>) -> Trouble {
+    Trouble::new(reasons::CONFIGFS_FAILED, why)
+}
+
+/// What this node must be given before any LUN can be served, with the commands that do.
+fn kernel_lacks(context: &Context) -> Option<Trouble> {
+    let missing = check::blocking(&context.preflight.check());
+    let message = || format!("this node cannot serve LUNs yet: {}", missing.join("; "));
+    (!missing.is_empty()).then(|| Trouble::new(reasons::KERNEL_NOT_READY, message()))
 }
 
 /// The steps from what is to what is wanted.
@@ -63,49 +98,78 @@ pub async fn apply(context: &Arc<Context>, plan: &Plan, phases: &[Phase]) -> Res
     };
     match spawn_blocking(run).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(ApplyError::Step(error))) => {
-            Err(Trouble::new(reason(error.step.node().as_str()), error.to_string()).into())
-        }
+        Ok(Err(ApplyError::Step(error))) => Err(refused(context, error).await.into()),
         Ok(Err(ApplyError::Stuck(stuck))) => Err(Unapplied::Stuck(stuck)),
-        Ok(Err(error @ ApplyError::Thread(_))) => Err(Trouble::new(reasons::CONFIGFS_FAILED, error.to_string()).into()),
-        Err(error) => Err(Trouble::new(reasons::CONFIGFS_FAILED, format!("applying failed: {error}")).into()),
+        Ok(Err(error @ ApplyError::Thread(_))) => Err(failed(error.to_string()).into()),
+        Err(error) => Err(failed(format!("applying failed: {error}")).into()),
     }
 }
 
-fn reason(node: &str) -> &'static str {
-    if node.contains("/np/") { reasons::PORTAL_UNAVAILABLE } else { reasons::CONFIGFS_FAILED }
+/// Why the kernel refused a step: where a module is missing, that is what has to be mended first.
+async fn refused(context: &Arc<Context>, error: StepError) -> Trouble {
+    if error.step.node().as_str().contains("/np/") {
+        return Trouble::new(reasons::PORTAL_UNAVAILABLE, error.to_string());
+    }
+    let lacks = on_a_thread(context, |context| Ok(kernel_lacks(context))).await;
+    match lacks.ok().flatten() {
+        Some(Trouble { reason, message }) => Trouble::new(reason, format!("{message} ({error})")),
+        None => failed(error.to_string()),
+    }
 }
 
-/// The target that the Lun asks for: its initiators with their credentials, this node's portals.
-pub async fn target(context: &Context, wanted: &Wanted, lun: &Lun) -> Result<Target, Trouble> {
+/// The target that the Lun asks for: its initiators with their credentials, this node's portals. Where one
+/// stands already, an initiator whose Secret is unfit stays as it stands in it (or out), and that trouble
+/// comes beside the target.
+///
+/// # Errors
+/// What is wrong with an initiator, where no target stands yet or the target could be wrong for another.
+pub async fn target(
+    context: &Context,
+    wanted: &Wanted,
+    lun: &Lun,
+    standing: Option<&Target>,
+) -> Result<(Target, Option<Trouble>), Trouble> {
     let mut acls = BTreeMap::new();
+    let mut unfit = None;
     for initiator in &lun.spec.initiators {
-        let iqn: Iqn = initiator
-            .iqn
-            .parse()
-            .map_err(|error| Trouble::new(reasons::INVALID_SPEC, format!("initiator: {error}")))?;
-        let chap = match &initiator.chap_secret {
-            None => None,
-            Some(secret) => {
-                let namespace = lun.metadata.namespace.as_deref().unwrap_or("default");
-                let data = context.source.secret(namespace, &secret.name).await?;
-                Some(credentials::chap(&secret.name, &data)?)
+        let iqn: Iqn = initiator.iqn.parse().map_err(|error| invalid(format!("initiator: {error}")))?;
+        if acls.contains_key(&iqn) {
+            return Err(invalid(format!("initiator {iqn} is listed twice: list it once")));
+        }
+        match (chap(context, lun, initiator).await, standing) {
+            (Ok(chap), _) => drop(acls.insert(iqn, Acl::new(chap, initiator.read_only))),
+            (Err(trouble), None) => return Err(trouble),
+            (Err(trouble), Some(standing)) => {
+                acls.extend(as_it_stands(standing, &iqn, initiator.read_only).map(|acl| (iqn, acl)));
+                unfit.get_or_insert(trouble);
             }
-        };
-        if acls.insert(iqn, Acl::new(chap, initiator.read_only)).is_some() {
-            let message = format!("initiator {} is listed twice: list it once", initiator.iqn);
-            return Err(Trouble::new(reasons::INVALID_SPEC, message));
         }
     }
-    Ok(Target::new(wanted.iqn.clone(), context.portals.iter().cloned(), acls))
+    Ok((Target::new(wanted.iqn.clone(), context.portals.iter().cloned(), acls), unfit))
 }
 
-/// Who is logged in.
-pub async fn sessions(context: &Arc<Context>, iqn: &Iqn) -> Vec<Session> {
+fn invalid(message: String) -> Trouble {
+    Trouble::new(reasons::INVALID_SPEC, message)
+}
+
+async fn chap(context: &Context, lun: &Lun, initiator: &Initiator) -> Result<Option<Chap>, Trouble> {
+    let Some(secret) = &initiator.chap_secret else { return Ok(None) };
+    let namespace = lun.metadata.namespace.as_deref().unwrap_or("default");
+    let data = context.source.secret(namespace, &secret.name).await?;
+    credentials::chap(&secret.name, &data).map(Some)
+}
+
+/// Nobody gets in without CHAP who is to prove who it is: an ACL that asks for none is left out.
+fn as_it_stands(target: &Target, iqn: &Iqn, read_only: bool) -> Option<Acl> {
+    let acl = target.tpgs.values().find_map(|tpg| tpg.acls.get(iqn))?;
+    acl.chap.is_some().then(|| Acl::new(acl.chap.clone(), read_only))
+}
+
+/// Who is logged in, if that can be read.
+pub async fn sessions(context: &Arc<Context>, iqn: &Iqn) -> Option<Vec<Session>> {
     let (context, iqn) = (Arc::clone(context), iqn.clone());
     let read = spawn_blocking(move || lunette_lio::sessions(context.configfs.as_ref(), &iqn)).await;
-    let Ok(Ok(sessions)) = read else { return Vec::new() };
-    sessions.into_iter().map(session).collect()
+    Some(read.ok()?.ok()?.into_iter().map(session).collect())
 }
 
 fn session(session: lunette_lio::Session) -> Session {

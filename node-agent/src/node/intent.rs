@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lunette_api::{Lun, LunPool, ReclaimPolicy};
+use lunette_api::{Lun, LunPool, LunPoolSpec, ReclaimPolicy};
 
 use super::View;
 
@@ -67,7 +67,9 @@ impl Intent {
 impl PartialEq for Assignment {
     /// Status is what we write: it makes no difference.
     fn eq(&self, other: &Self) -> bool {
-        let pool = |a: &Self| a.pool.as_ref().map(|pool| pool.spec.clone());
+        fn pool(assignment: &Assignment) -> Option<&LunPoolSpec> {
+            assignment.pool.as_ref().map(|pool| &pool.spec)
+        }
         self.lun.metadata.generation == other.lun.metadata.generation
             && self.lun.metadata.uid == other.lun.metadata.uid
             && self.lun.spec == other.lun.spec

@@ -15,13 +15,13 @@ mod trouble;
 mod wanted;
 mod worker;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lunette_api::{Lun, LunPool};
-use lunette_lio::{Configfs, IqnPrefix, Portal, Uid};
+use lunette_lio::{Configfs, IqnPrefix, Portal, Preflight, Uid};
 use tokio::sync::{mpsc, watch};
 
 pub use board::{Board, Entry};
@@ -33,6 +33,9 @@ use worker::Worker;
 use crate::lun::Kernel;
 use crate::source::Source;
 
+/// How long running commands may take when the agent stops; below what supervisors grant before SIGKILL.
+const LEAVE_WITHIN: Duration = Duration::from_secs(8);
+
 /// What does not change while the agent runs.
 pub struct Context {
     /// This node's name.
@@ -41,6 +44,8 @@ pub struct Context {
     pub portals: Vec<Portal>,
     /// LIO's configfs.
     pub configfs: Arc<dyn Configfs>,
+    /// Where to look for what the kernel lacks.
+    pub preflight: Preflight,
     /// What our targets' names begin with.
     pub prefix: IqnPrefix,
     /// Where the kernel's devices are.
@@ -60,8 +65,17 @@ pub struct View {
     pub luns: BTreeMap<String, Arc<Lun>>,
     /// All pools, by name.
     pub pools: BTreeMap<String, Arc<LunPool>>,
+    /// UIDs of LUNs that are wanted in a way that could not be understood: what is there of them stays.
+    pub unread: BTreeSet<String>,
     /// Whether nothing is missing: only then is an export that no LUN wants removed.
     pub complete: bool,
+}
+
+impl View {
+    /// Whether a LUN of that UID is wanted, understood or not.
+    fn wants(&self, uid: &str) -> bool {
+        self.luns.contains_key(uid) || self.unread.contains(uid)
+    }
 }
 
 /// The workers of this node's LUNs.
@@ -99,7 +113,7 @@ impl Node {
         for (uid, lun) in &view.luns {
             self.tell(uid, Intent::of(lun, view));
         }
-        let gone: Vec<String> = self.workers.keys().filter(|uid| !view.luns.contains_key(*uid)).cloned().collect();
+        let gone: Vec<String> = self.workers.keys().filter(|uid| !view.wants(uid)).cloned().collect();
         for uid in gone.into_iter().filter(|_| view.complete) {
             self.tell_gone(&uid);
         }
@@ -113,9 +127,8 @@ impl Node {
             Some(worker) => {
                 worker.send_if_modified(|old| {
                     let changed = *old != intent;
-                    if changed {
-                        *old = intent;
-                    }
+                    // Even where that is nothing to act on: it brings the status as the source shows it.
+                    *old = intent;
                     changed
                 });
             }
@@ -168,7 +181,7 @@ impl Node {
             }
             Err(_) => return false,
         };
-        for uid in owners.iter().map(ToString::to_string).filter(|uid| !view.luns.contains_key(uid)) {
+        for uid in owners.iter().map(ToString::to_string).filter(|uid| !view.wants(uid)) {
             tracing::info!(uid, "an export that no Lun wants is removed; its data stay");
             self.tell(&uid, Intent::orphan());
         }
@@ -196,5 +209,5 @@ impl Node {
     }
 }
 
-/// How long running commands may take when the agent stops; below what supervisors grant before SIGKILL.
-const LEAVE_WITHIN: Duration = Duration::from_secs(8);
+#[cfg(test)]
+mod tests;

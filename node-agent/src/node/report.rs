@@ -14,7 +14,7 @@ use super::{Context, Entry, Trouble};
 const ALLOCATED_STEP: u64 = 1 << 20;
 
 /// How far a LUN has come towards being served.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Progress {
     /// Initiators can log in.
     pub exported: bool,
@@ -44,23 +44,20 @@ impl Reporter {
         Self { context, uid, status: LunStatus::default(), told: false }
     }
 
+    /// Whether the source has what was said last.
+    pub fn is_told(&self) -> bool {
+        self.told
+    }
+
     /// How a LUN that is wanted fares.
     pub async fn serving(&mut self, lun: &Lun, progress: &Progress, trouble: Option<&Trouble>) {
         let mut status = self.begin(lun);
-        let generation = lun.metadata.generation;
-        let mut set = |type_, is, reason, message: String| {
-            conditions::set(&mut status.conditions, type_, is, reason, message, generation);
-        };
-        let (reason, message) = match trouble {
-            Some(trouble) => (trouble.reason, trouble.message.clone()),
-            None => (reasons::SERVING, "I/O is served".to_owned()),
-        };
-        if progress.exported {
-            set(conditions::EXPORTED, true, reasons::EXPORTED, "initiators that are listed can log in".to_owned());
-        } else {
-            set(conditions::EXPORTED, false, reason, message.clone());
+        for (type_, verdict) in
+            [(conditions::EXPORTED, exported(progress, trouble)), (conditions::READY, ready(progress, trouble))]
+        {
+            let Verdict { is, reason, message } = verdict;
+            conditions::set(&mut status.conditions, type_, is, reason, message, lun.metadata.generation);
         }
-        set(conditions::READY, progress.exported && progress.serving && trouble.is_none(), reason, message);
         if trouble.is_none() {
             status.capacity = progress.capacity;
             status.allocated = progress.allocated.map(|bytes| bytes.next_multiple_of(ALLOCATED_STEP));
@@ -127,12 +124,43 @@ impl Reporter {
 
     async fn say(&mut self, lun: &Lun, status: LunStatus) {
         let changed = status != self.status;
-        if changed || !self.told {
+        // Someone may have edited our part of the status by hand.
+        if changed || !self.told || !self.context.source.shows(lun, &self.status) {
             self.told = self.context.source.report(lun, &status).await;
             self.status = status;
         }
         let whole = self.context.source.whole_status(&self.context.node, lun, &self.status);
         let entry = Entry { lun: Arc::new(lun.clone()), status: whole };
         self.context.board.put(self.uid.as_str(), entry);
+    }
+}
+
+/// What a condition says.
+#[derive(Debug, PartialEq, Eq)]
+struct Verdict {
+    is: bool,
+    reason: &'static str,
+    message: String,
+}
+
+impl Verdict {
+    fn new(is: bool, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { is, reason, message: message.into() }
+    }
+}
+
+fn exported(progress: &Progress, trouble: Option<&Trouble>) -> Verdict {
+    match trouble {
+        _ if progress.exported => Verdict::new(true, reasons::EXPORTED, "initiators that are listed can log in"),
+        Some(trouble) => Verdict::new(false, trouble.reason, trouble.message.as_str()),
+        None => Verdict::new(false, reasons::EXPORTING, "the target is being built"),
+    }
+}
+
+fn ready(progress: &Progress, trouble: Option<&Trouble>) -> Verdict {
+    match trouble {
+        Some(trouble) => Verdict::new(false, trouble.reason, trouble.message.as_str()),
+        None if progress.exported && progress.serving => Verdict::new(true, reasons::SERVING, "I/O is served"),
+        None => Verdict::new(false, reasons::EXPORTING, "the target is being built"),
     }
 }

@@ -39,7 +39,7 @@ impl Checkpoint {
         let luns = saved.luns.into_iter().map(|lun| (uid(&lun), Arc::new(lun))).collect();
         let name = |pool: &LunPool| pool.metadata.name.clone().unwrap_or_default();
         let pools: BTreeMap<_, _> = saved.pools.into_iter().map(|pool| (name(&pool), Arc::new(pool))).collect();
-        Some(View { luns, pools, complete: false })
+        Some(View { luns, pools, ..View::default() })
     }
 
     /// Keeps a view.

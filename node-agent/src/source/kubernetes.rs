@@ -4,15 +4,15 @@
 //! wanted last is kept in a checkpoint. Secrets are only ever read by the name that a Lun gives, and
 //! held in memory for a while, so that a short absence of the API server changes nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, Patch, PatchParams};
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, error_boundary::InvalidObject};
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource, ResourceExt};
@@ -20,12 +20,19 @@ use lunette_api::conditions::reasons;
 use lunette_api::{AGENT_MANAGER, Lun, LunPool, LunStatus};
 use serde_json::json;
 use tokio::sync::watch::Sender;
+use tokio::time::timeout;
 
 use super::checkpoint::Checkpoint;
 use crate::node::{SecretData, Trouble, View};
 
 /// How long a Secret's data are taken as read; a rotated secret takes effect this late at most.
 const FRESH: Duration = Duration::from_secs(60);
+/// How long a Secret that nobody asks for is remembered.
+const FORGOTTEN: Duration = Duration::from_secs(3600);
+/// How long the API server may take for one answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// What happens within this time of a view comes with the next one.
+const SETTLE: Duration = Duration::from_millis(50);
 
 /// An API server.
 pub struct Kubernetes {
@@ -34,8 +41,6 @@ pub struct Kubernetes {
     checkpoint: Checkpoint,
     secrets: Mutex<HashMap<(String, String), (Instant, SecretData)>>,
 }
-
-type Guarded<K> = Arc<DeserializeGuard<K>>;
 
 impl Kubernetes {
     /// The API server that `client` talks to.
@@ -56,15 +61,15 @@ impl Kubernetes {
         let (pools, pool_events) = reflected::<LunPool>(Api::all(self.client.clone()), watcher::Config::default());
         let mut events = futures::stream::select(lun_events, pool_events);
         while events.next().await.is_some() {
-            let listed = luns.wait_until_ready();
-            if futures::future::FutureExt::now_or_never(listed).is_none()
-                || futures::future::FutureExt::now_or_never(pools.wait_until_ready()).is_none()
-            {
+            // Many events make one view.
+            while let Some(Some(())) = events.next().now_or_never() {}
+            if luns.wait_until_ready().now_or_never().is_none() || pools.wait_until_ready().now_or_never().is_none() {
                 continue;
             }
-            let view = view(&luns, &pools);
+            let view = view(&luns, &pools, &views.borrow());
             self.checkpoint.save(&view);
             views.send_replace(view);
+            tokio::time::sleep(SETTLE).await;
         }
     }
 
@@ -80,25 +85,34 @@ impl Kubernetes {
         {
             return Ok(data.clone());
         }
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
-        let data = match (api.get_opt(name).await, known) {
-            (Ok(Some(secret)), _) => secret.data.into_iter().flatten().map(|(key, value)| (key, value.0)).collect(),
+        let data = match (self.read_secret(namespace, name).await, known) {
+            (Ok(Some(data)), _) => data,
             (Err(error), Some((_, data))) => {
-                tracing::debug!(%error, "the API server does not give a Secret now: the last one stays in force");
+                tracing::debug!(error, "the API server does not give a Secret now: the last one stays in force");
                 data
             }
             (Ok(None), _) => {
+                self.secrets.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
                 return Err(no_secret(format!("there is no Secret {name} in namespace {namespace}: create it")));
             }
             (Err(error), None) => {
                 return Err(no_secret(format!("Secret {name} in namespace {namespace} cannot be read: {error}")));
             }
         };
-        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).insert(key, (Instant::now(), data.clone()));
+        let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        secrets.retain(|_, (read, _)| read.elapsed() < FORGOTTEN);
+        secrets.insert(key, (Instant::now(), data.clone()));
         Ok(data)
     }
 
-    /// Writes our part of a LUN's status; whether the API server has it.
+    async fn read_secret(&self, namespace: &str, name: &str) -> Result<Option<SecretData>, String> {
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let secret = answered(api.get_opt(name)).await?;
+        Ok(secret.map(|secret| secret.data.into_iter().flatten().map(|(key, value)| (key, value.0)).collect()))
+    }
+
+    /// Writes our part of a LUN's status; whether the API server has it. An object that is gone, or another
+    /// of its name, does not take it either; its worker will hear of that and say no more.
     pub async fn report(&self, lun: &Lun, status: &LunStatus) -> bool {
         let api: Api<Lun> = Api::namespaced(self.client.clone(), &lun.namespace().unwrap_or_default());
         let body = json!({
@@ -108,12 +122,11 @@ impl Kubernetes {
             "metadata": { "name": lun.name_any(), "uid": lun.metadata.uid },
             "status": status,
         });
-        let params = PatchParams::apply(AGENT_MANAGER).force();
-        match api.patch_status(&lun.name_any(), &params, &Patch::Apply(&body)).await {
+        let (name, params) = (lun.name_any(), PatchParams::apply(AGENT_MANAGER).force());
+        match answered(api.patch_status(&name, &params, &Patch::Apply(&body))).await {
             Ok(_) => true,
-            Err(kube::Error::Api(refusal)) if refusal.code == 404 || refusal.code == 409 => true,
             Err(error) => {
-                tracing::warn!(%error, lun = lun.name_any(), "the API server did not take a status; it is told again");
+                tracing::warn!(error, lun = name, "the API server did not take a status; it is told again");
                 false
             }
         }
@@ -145,18 +158,49 @@ fn drop_managed_fields<K: Resource>(object: &mut K) {
     object.meta_mut().managed_fields = None;
 }
 
-fn view(luns: &Store<DeserializeGuard<Lun>>, pools: &Store<DeserializeGuard<LunPool>>) -> View {
-    let luns = understood(luns.state()).map(|lun| (lun.metadata.uid.clone().unwrap_or_default(), Arc::new(lun)));
-    let pools: BTreeMap<_, _> = understood(pools.state()).map(|pool| (pool.name_any(), Arc::new(pool))).collect();
-    View { luns: luns.collect(), pools, complete: true }
+/// A LUN that cannot be understood (an older agent's view of a newer object) is wanted as it was `before`,
+/// but for what its metadata say: whether it is being deleted.
+fn view(luns: &Store<DeserializeGuard<Lun>>, pools: &Store<DeserializeGuard<LunPool>>, before: &View) -> View {
+    let mut view = View { complete: true, ..View::default() };
+    for lun in luns.state() {
+        match &lun.0 {
+            Ok(lun) => keep(&mut view, lun.clone()),
+            Err(riddle) => {
+                note(riddle);
+                let uid = riddle.metadata.uid.clone().unwrap_or_default();
+                match before.luns.get(&uid) {
+                    Some(known) => keep(&mut view, Lun { metadata: riddle.metadata.clone(), ..Lun::clone(known) }),
+                    None => drop(view.unread.insert(uid)),
+                }
+            }
+        }
+    }
+    for pool in pools.state() {
+        match &pool.0 {
+            Ok(pool) => drop(view.pools.insert(pool.name_any(), Arc::new(pool.clone()))),
+            Err(riddle) => {
+                note(riddle);
+                let name = riddle.metadata.name.clone().unwrap_or_default();
+                view.pools.extend(before.pools.get(&name).map(|known| (name, Arc::clone(known))));
+            }
+        }
+    }
+    view
 }
 
-fn understood<K: Resource<DynamicType = ()> + Clone>(objects: Vec<Guarded<K>>) -> impl Iterator<Item = K> {
-    objects.into_iter().filter_map(|object| match &object.0 {
-        Ok(object) => Some(object.clone()),
-        Err(error) => {
-            tracing::warn!(object = %error.metadata.name.as_deref().unwrap_or_default(), error = %error.error, "not understood, and left alone");
-            None
-        }
-    })
+fn keep(view: &mut View, lun: Lun) {
+    view.luns.insert(lun.metadata.uid.clone().unwrap_or_default(), Arc::new(lun));
+}
+
+fn note(riddle: &InvalidObject) {
+    let object = riddle.metadata.name.as_deref().unwrap_or_default();
+    tracing::warn!(object, error = riddle.error, "not understood, and left as it is");
+}
+
+/// What the API server says, within bounds: a worker that waits for it does nothing else for its LUN.
+async fn answered<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, String> {
+    match timeout(ANSWER_WITHIN, request).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("the API server has not answered for {} s", ANSWER_WITHIN.as_secs())),
+    }
 }

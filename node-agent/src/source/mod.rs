@@ -8,7 +8,9 @@ mod kubernetes;
 mod manifests;
 mod presence;
 
-use lunette_api::{Lun, LunStatus, conditions};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use lunette_api::{Condition, Lun, LunStatus, Target, conditions};
 
 pub use kubernetes::Kubernetes;
 pub use manifests::Manifests;
@@ -49,6 +51,14 @@ impl Source {
         }
     }
 
+    /// Whether our part of a LUN's status is there as it was last told.
+    pub fn shows(&self, lun: &Lun, told: &LunStatus) -> bool {
+        match self {
+            Self::Kubernetes(_) => lun.status.as_ref().is_none_or(|there| ours(there) == ours(told)),
+            Self::Manifests(_) => true,
+        }
+    }
+
     /// The whole status of a LUN: our part, and the operator's or what stands in for it.
     pub fn whole_status(&self, node: &str, lun: &Lun, ours: &LunStatus) -> LunStatus {
         let theirs = match self {
@@ -64,6 +74,26 @@ impl Source {
             Self::Kubernetes(_) => {}
             Self::Manifests(manifests) => manifests.gone(lun, reclaimed),
         }
+    }
+}
+
+/// Our part of a status, without times, which the API cuts to seconds.
+fn ours(status: &LunStatus) -> LunStatus {
+    let written = |c: &&Condition| !conditions::OPERATOR_TYPES.contains(&c.type_.as_str());
+    let mut kept: Vec<Condition> = status.conditions.iter().filter(written).cloned().collect();
+    for condition in &mut kept {
+        condition.last_transition_time = Time(Timestamp::UNIX_EPOCH);
+    }
+    kept.sort_by(|a, b| a.type_.cmp(&b.type_));
+    let portals = status.target.as_ref().map(|target| target.portals.clone()).unwrap_or_default();
+    LunStatus {
+        conditions: kept,
+        target: Some(Target { portals, ..Target::default() }),
+        capacity: status.capacity,
+        allocated: status.allocated,
+        sessions: status.sessions.clone(),
+        session_count: status.session_count,
+        ..LunStatus::default()
     }
 }
 

@@ -107,7 +107,13 @@ impl Kernel {
     /// The device as an agent has it once opened. Call it again to play a restarted agent.
     #[must_use]
     pub fn claim(&mut self) -> Claim {
-        Claim::new(self.uio.open(), self.memory.second_mapping(), "tcm-user/0/mock/lunette/mock".into())
+        self.claim_named("tcm-user/0/mock/lunette/mock")
+    }
+
+    /// The same, under the name that sysfs gives it.
+    #[must_use]
+    pub fn claim_named(&mut self, name: &str) -> Claim {
+        Claim::new(self.uio.open(), self.memory.second_mapping(), name.into())
     }
 
     /// The device and its ring, attached.

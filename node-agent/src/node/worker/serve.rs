@@ -1,0 +1,113 @@
+//! Towards a served LUN: volume, backstore, thread, target.
+//!
+//! The order matters. A ring that is there is served before anything else is looked at: initiators wait
+//! for it. The target comes last, so that nobody logs in to what is not served.
+
+use lunette_api::conditions::reasons;
+use lunette_lio::{Export, Found, Phase};
+
+use super::super::export;
+use super::super::intent::Assignment;
+use super::super::report::Progress;
+use super::super::trouble::Trouble;
+use super::super::wanted::Wanted;
+use super::{FIRST_PAUSE, Next, Worker};
+use crate::storage::AnyPool;
+
+impl Worker {
+    pub(super) async fn serve(&mut self, assignment: Assignment) -> Next {
+        self.removing = false;
+        self.last = Some(assignment.clone());
+        let trouble = self.make_served(&assignment).await.err();
+        self.reporter.serving(&assignment.lun, &self.progress, trouble.as_ref()).await;
+        match trouble {
+            Some(trouble) => Next::Trouble(trouble),
+            None => {
+                self.pause = FIRST_PAUSE;
+                Next::Well
+            }
+        }
+    }
+
+    /// Every step towards a served LUN, in order; `progress` says how far it came.
+    async fn make_served(&mut self, assignment: &Assignment) -> Result<(), Trouble> {
+        self.bury_thread();
+        let sessions = std::mem::take(&mut self.progress.sessions);
+        self.progress = Progress { serving: self.is_serving(), sessions, ..Progress::default() };
+        let found = export::read(&self.context, &self.uid).await?;
+        self.progress.exported = stands(&found);
+        let wanted = Wanted::read(&self.uid, &assignment.lun)?;
+        let pool = pool(assignment)?;
+        if is_enabled(&found) {
+            self.ensure_thread(&wanted, &pool, &found).await?;
+        }
+        self.ensure_volume(&wanted, &pool).await?;
+        let found = self.ensure_backstore(&wanted, found).await?;
+        self.ensure_thread(&wanted, &pool, &found).await?;
+        self.ensure_size_is_known(wanted.spec.size);
+        self.ensure_target(&wanted, assignment, &found).await?;
+        self.progress.capacity = Some(wanted.spec.size);
+        self.progress.allocated = self.allocated(&wanted, &pool).await;
+        if let Some(sessions) = export::sessions(&self.context, &wanted.iqn).await {
+            self.progress.sessions = sessions;
+        }
+        Ok(())
+    }
+
+    async fn ensure_volume(&mut self, wanted: &Wanted, pool: &AnyPool) -> Result<(), Trouble> {
+        let (pool, volume, spec) = (pool.clone(), wanted.volume.clone(), wanted.spec.clone());
+        self.patiently(move || {
+            pool.create(&volume, &spec)?;
+            pool.grow(&volume, spec.size)
+        })
+        .await?
+        .map_err(Trouble::from)
+    }
+
+    async fn ensure_backstore(&mut self, wanted: &Wanted, found: Found) -> Result<Found, Trouble> {
+        let target = found.export.target.clone();
+        let want = Export { backstore: Some(wanted.backstore()), target };
+        let plan = export::plan(&found, Some(&want))?;
+        if plan.steps(Phase::Backstore).is_empty() {
+            return Ok(found);
+        }
+        self.applied(&plan, &[Phase::Backstore]).await?;
+        export::read(&self.context, &self.uid).await
+    }
+
+    /// One initiator whose Secret is unfit must not keep another's access from being withdrawn: what stands
+    /// of it stays, the rest is brought about, and then the trouble is told.
+    async fn ensure_target(&mut self, wanted: &Wanted, assignment: &Assignment, found: &Found) -> Result<(), Trouble> {
+        let standing = found.export.target.as_ref();
+        let (target, trouble) = export::target(&self.context, wanted, &assignment.lun, standing).await?;
+        let want = Export { backstore: Some(wanted.backstore()), target: Some(target) };
+        let plan = export::plan(found, Some(&want))?;
+        self.applied(&plan, &[Phase::Target]).await?;
+        self.progress.exported = true;
+        trouble.map_or(Ok(()), Err)
+    }
+
+    async fn allocated(&mut self, wanted: &Wanted, pool: &AnyPool) -> Option<u64> {
+        let (pool, volume) = (pool.clone(), wanted.volume.clone());
+        let usage = self.patiently(move || pool.usage(&volume)).await.ok()?.ok()?;
+        Some(usage.allocated)
+    }
+}
+
+pub(super) fn pool(assignment: &Assignment) -> Result<AnyPool, Trouble> {
+    let name = &assignment.lun.spec.pool;
+    let pool = assignment.pool.as_ref().ok_or_else(|| {
+        let message = format!("there is no LunPool {name}: create it, or name another");
+        Trouble::new(reasons::POOL_NOT_FOUND, message)
+    })?;
+    Ok(AnyPool::new(&pool.spec)?)
+}
+
+pub(super) fn is_enabled(found: &Found) -> bool {
+    found.export.backstore.as_ref().is_some_and(|backstore| backstore.enabled)
+}
+
+/// Whether initiators can log in.
+fn stands(found: &Found) -> bool {
+    found.export.target.as_ref().is_some_and(|target| target.tpgs.values().any(|tpg| tpg.enabled))
+}

@@ -1,0 +1,158 @@
+//! The LUN's thread, from its worker's point of view: started, started again when it ended, told of sizes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lunette_api::conditions::reasons;
+use lunette_backend::OpenOptions;
+use lunette_lio::Found;
+use tokio::time::{Instant, sleep};
+
+use super::super::intent::Intent;
+use super::super::mode_record::ModeRecord;
+use super::super::trouble::Trouble;
+use super::super::wanted::Wanted;
+use super::{DRAIN_WITHIN, FIRST_PAUSE, Worker, doubled, told};
+use crate::lun::{Ended, Job, LunThread, Order, State};
+use crate::storage::AnyPool;
+
+/// How long a ring's thread may take to open its volume and take the ring over.
+const START_WITHIN: Duration = Duration::from_secs(60);
+/// A thread that served this long had a good start: its next failure is a first one again.
+const GOOD_RUN: Duration = Duration::from_secs(60);
+
+/// A thread and what it was started with.
+pub struct Running {
+    pub thread: LunThread,
+    options: OpenOptions,
+    /// The size that it was last told to look for.
+    size: Option<u64>,
+    since: Instant,
+}
+
+impl Worker {
+    /// Lets go of a thread that has ended, and notes why it did if not because it was told to.
+    pub(super) fn bury_thread(&mut self) {
+        let is_over = |running: &mut Running| matches!(running.thread.state(), State::Ended(_));
+        let Some(running) = self.thread.take_if(is_over) else { return };
+        if running.since.elapsed() > GOOD_RUN {
+            self.restart_pause = FIRST_PAUSE;
+        }
+        self.died = match running.thread.state() {
+            State::Ended(Ended::Failed(why)) => Some(why),
+            State::Ended(Ended::Removed) => Some("its backstore was removed by someone else".to_owned()),
+            _ => None,
+        };
+    }
+
+    /// Whether commands are answered.
+    pub(super) fn is_serving(&self) -> bool {
+        self.thread.as_ref().is_some_and(|running| running.thread.state() == State::Serving)
+    }
+
+    /// A thread that serves, opened as it is wanted.
+    pub(super) async fn ensure_thread(
+        &mut self,
+        wanted: &Wanted,
+        pool: &AnyPool,
+        found: &Found,
+    ) -> Result<(), Trouble> {
+        self.stop_if_opened_otherwise(wanted).await;
+        if self.thread.is_none() {
+            self.pause_before_restart().await?;
+            let thread = self.start_thread(wanted, pool, found)?;
+            let options = wanted.options.clone();
+            self.thread = Some(Running { thread, options, size: None, since: Instant::now() });
+        }
+        self.wait_until_serving().await?;
+        self.progress.serving = true;
+        Ok(())
+    }
+
+    /// Has the thread look at its volume's size once more, unless it has since this was wanted. A volume may
+    /// have grown before the thread was started, by an agent that died before it could say so.
+    pub(super) fn ensure_size_is_known(&mut self, size: u64) {
+        if let Some(running) = &mut self.thread
+            && running.size != Some(size)
+        {
+            running.thread.order(Order::Resized);
+            running.size = Some(size);
+        }
+    }
+
+    /// A volume keeps the manner in which it was opened: another one needs another thread. Initiators wait
+    /// for the moment that it takes.
+    async fn stop_if_opened_otherwise(&mut self, wanted: &Wanted) {
+        if let Some(running) = self.thread.take_if(|running| running.options != wanted.options)
+            && !running.thread.stop(DRAIN_WITHIN).await
+        {
+            tracing::warn!(uid = %self.uid, "commands still wait for storage: the volume is opened anew when they end");
+        }
+    }
+
+    async fn pause_before_restart(&mut self) -> Result<(), Trouble> {
+        let Some(why) = self.died.take() else { return Ok(()) };
+        let message = format!("the LUN's thread ended and is started again: {why}");
+        let trouble = Trouble::new(reasons::RESTARTING, message);
+        let pause = doubled(&mut self.restart_pause);
+        tracing::warn!(uid = %self.uid, ?pause, "{}", trouble.message);
+        self.say_waiting(&trouble).await;
+        tokio::select! {
+            () = sleep(pause) => Ok(()),
+            () = told(&self.intents, is_no_service) => Err(trouble),
+        }
+    }
+
+    async fn wait_until_serving(&mut self) -> Result<(), Trouble> {
+        let Some(running) = &self.thread else { return Ok(()) };
+        let mut state = running.thread.watch();
+        let state = tokio::select! {
+            started = state.wait_for(|state| *state != State::Starting) => started.map(|state| state.clone()),
+            () = told(&self.intents, is_no_service) => Ok(State::Starting),
+            () = sleep(START_WITHIN) => Ok(State::Starting),
+        };
+        let ended = match state {
+            Ok(State::Serving) => return Ok(()),
+            Ok(State::Starting) => {
+                let message =
+                    "the LUN's volume has not opened for a minute: see that the pool's storage answers; waiting on";
+                return Err(Trouble::new(reasons::POOL_UNAVAILABLE, message));
+            }
+            Ok(State::Ended(ended)) => ended,
+            Err(_) => Ended::Failed("its thread vanished".to_owned()),
+        };
+        self.thread = None;
+        Err(Trouble::new(reasons::POOL_UNAVAILABLE, format!("the LUN cannot be served: {}", text(&ended))))
+    }
+
+    fn start_thread(&self, wanted: &Wanted, pool: &AnyPool, found: &Found) -> Result<LunThread, Trouble> {
+        let (for_thread, record) = (wanted.clone(), ModeRecord::of(&self.context.state_dir, &self.uid));
+        let job = Job {
+            found: found.clone(),
+            volume: wanted.volume.clone(),
+            options: wanted.options.clone(),
+            config: Box::new(move || for_thread.scsi(record)),
+            configfs: Arc::clone(&self.context.configfs),
+            kernel: self.context.kernel.clone(),
+        };
+        let name = wanted.spec.owner.rsplit('/').next().unwrap_or_default();
+        pool.serve(name, job).map_err(|error| {
+            Trouble::new(
+                reasons::RESTARTING,
+                format!("no thread for the LUN ({error}): raise the limits of tasks and open files"),
+            )
+        })
+    }
+}
+
+fn is_no_service(intent: &Intent) -> bool {
+    !matches!(intent, Intent::Serve(_))
+}
+
+fn text(ended: &Ended) -> &str {
+    match ended {
+        Ended::Stopped => "it was stopped",
+        Ended::Removed => "its backstore was removed",
+        Ended::Failed(why) => why,
+    }
+}
