@@ -129,6 +129,11 @@ impl Reporter {
             self.told = self.context.source.report(lun, &status).await;
             self.status = status;
         }
+        self.show(lun);
+    }
+
+    /// Puts the LUN on the board as far as anything is known of it; the source is told nothing.
+    pub fn show(&self, lun: &Lun) {
         let whole = self.context.source.whole_status(&self.context.node, lun, &self.status);
         let entry = Entry { lun: Arc::new(lun.clone()), status: whole };
         self.context.board.put(self.uid.as_str(), entry);

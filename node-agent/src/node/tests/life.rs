@@ -127,7 +127,7 @@ async fn the_agent_stops_while_the_kernel_holds_one_of_its_steps() {
     bed.configfs.sleep_at(4);
     bed.put("db.yaml", &manifest("db", "size: 1Mi"));
     let agent = bed.agent();
-    agent.until(|_| true).await;
+    agent.until(|_| bed.configfs.changes() == 5).await;
     let stopped = timeout(LEAVE_WITHIN / 2, agent.stop()).await;
     bed.configfs.wake();
     assert!(stopped.is_ok(), "it waited for the kernel");

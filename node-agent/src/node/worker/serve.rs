@@ -18,6 +18,7 @@ impl Worker {
     pub(super) async fn serve(&mut self, assignment: Assignment) -> Next {
         self.removing = false;
         self.last = Some(assignment.clone());
+        self.reporter.show(&assignment.lun);
         let trouble = self.make_served(&assignment).await.err();
         self.reporter.serving(&assignment.lun, &self.progress, trouble.as_ref()).await;
         match trouble {
