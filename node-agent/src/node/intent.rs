@@ -89,3 +89,70 @@ impl PartialEq for Intent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn lun(extra: &Value) -> Arc<Lun> {
+        let mut lun = json!({
+            "apiVersion": "lunette.io/v1alpha1", "kind": "Lun",
+            "metadata": {"name": "db", "uid": "u", "generation": 1},
+            "spec": {"pool": "files", "size": "1Gi", "reclaimPolicy": "Delete"},
+        });
+        for (pointer, value) in extra.as_object().unwrap() {
+            let (parent, field) = pointer.rsplit_once('/').unwrap();
+            lun.pointer_mut(parent).unwrap()[field] = value.clone();
+        }
+        Arc::new(serde_json::from_value(lun).unwrap())
+    }
+
+    fn view(path: &str) -> View {
+        let pool = json!({
+            "apiVersion": "lunette.io/v1alpha1", "kind": "LunPool",
+            "metadata": {"name": "files"}, "spec": {"directory": {"path": path}},
+        });
+        View {
+            pools: [("files".to_owned(), Arc::new(serde_json::from_value(pool).unwrap()))].into(),
+            ..View::default()
+        }
+    }
+
+    #[test]
+    fn status_makes_no_difference_and_spec_generation_and_pool_do() {
+        let intent = |extra: &Value| Intent::of(&lun(extra), &view("/a"));
+        let plain = intent(&json!({}));
+        assert_eq!(plain.clone(), intent(&json!({"/status": {"state": "Ready"}})));
+        for other in [json!({"/spec/size": "2Gi"}), json!({"/metadata/generation": 2}), json!({"/metadata/uid": "v"})] {
+            assert!(plain != intent(&other), "{other}");
+        }
+        assert!(plain != Intent::of(&lun(&json!({})), &view("/b")));
+        assert!(plain != Intent::of(&lun(&json!({})), &View::default()));
+    }
+
+    #[test]
+    fn a_deleted_object_is_removed_by_its_policy_and_stays_until_it_is_gone() {
+        let deleted = json!({"/metadata/deletionTimestamp": "2026-01-01T00:00:00Z"});
+        let mut intent = Intent::of(&lun(&deleted), &view("/a"));
+        assert!(matches!(intent, Intent::Remove { reclaim: true, gone: false, last: Some(_) }));
+        assert!(intent.make_gone(false));
+        assert!(matches!(intent, Intent::Remove { reclaim: true, gone: true, last: Some(_) }));
+        assert!(!intent.make_gone(false), "nothing new");
+    }
+
+    #[test]
+    fn an_object_that_vanished_keeps_its_data_unless_leaving_it_out_deletes() {
+        for (reclaims, policy, reclaim) in
+            [(true, "Delete", true), (false, "Delete", false), (true, "Retain", false), (false, "Retain", false)]
+        {
+            let mut intent = Intent::of(&lun(&json!({"/spec/reclaimPolicy": policy})), &view("/a"));
+            assert!(intent.make_gone(reclaims));
+            let Intent::Remove { reclaim: found, gone: true, last: Some(last) } = intent else { panic!("{intent:?}") };
+            assert_eq!((found, last.pool.is_some()), (reclaim, true), "{policy}");
+        }
+        assert!(!Intent::Leave.make_gone(true));
+        assert!(matches!(Intent::orphan(), Intent::Remove { reclaim: false, gone: true, last: None }));
+    }
+}

@@ -169,3 +169,33 @@ fn ready(progress: &Progress, trouble: Option<&Trouble>) -> Verdict {
         None => Verdict::new(false, reasons::EXPORTING, "the target is being built"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_follow_from_progress_and_trouble() {
+        let trouble = Trouble::new(reasons::POOL_UNAVAILABLE, "the disk is away");
+        for (stands, serving, in_trouble, exported_as, ready_as) in [
+            (false, false, false, (false, reasons::EXPORTING), (false, reasons::EXPORTING)),
+            (true, false, false, (true, reasons::EXPORTED), (false, reasons::EXPORTING)),
+            (true, true, false, (true, reasons::EXPORTED), (true, reasons::SERVING)),
+            (false, true, false, (false, reasons::EXPORTING), (false, reasons::EXPORTING)),
+            (false, false, true, (false, trouble.reason), (false, trouble.reason)),
+            (true, false, true, (true, reasons::EXPORTED), (false, trouble.reason)),
+            (true, true, true, (true, reasons::EXPORTED), (false, trouble.reason)),
+        ] {
+            let progress = Progress { exported: stands, serving, ..Progress::default() };
+            let trouble = in_trouble.then_some(&trouble);
+            let (exported, ready) = (exported(&progress, trouble), ready(&progress, trouble));
+            assert_eq!(
+                ((exported.is, exported.reason), (ready.is, ready.reason)),
+                (exported_as, ready_as),
+                "{progress:?}"
+            );
+            let told = in_trouble && ready.message == "the disk is away";
+            assert_eq!(told, in_trouble);
+        }
+    }
+}

@@ -43,3 +43,22 @@ impl From<Conflict> for Trouble {
         Self::new(reasons::CONFLICT, conflict.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_author_of_a_lun_can_mend_is_an_invalid_spec() {
+        for (kind, reason) in [
+            (PoolErrorKind::TooLarge, reasons::INVALID_SPEC),
+            (PoolErrorKind::Mismatch, reasons::INVALID_SPEC),
+            (PoolErrorKind::NoSpace, reasons::POOL_UNAVAILABLE),
+            (PoolErrorKind::Unavailable, reasons::POOL_UNAVAILABLE),
+            (PoolErrorKind::InUse, reasons::POOL_UNAVAILABLE),
+        ] {
+            let trouble = Trouble::from(PoolError::new(kind, "why"));
+            assert_eq!((trouble.reason, trouble.message.as_str()), (reason, "why"));
+        }
+    }
+}

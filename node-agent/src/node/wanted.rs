@@ -104,3 +104,63 @@ fn naa_bytes(wwid: &str) -> Option<[u8; 16]> {
     let value = u128::from_str_radix(digits, 16).ok()?;
     Some(value.to_be_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use lunette_api::conditions::reasons;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const UID: &str = "3fa85f64-5717-4562-b3fc-2c963f66afa6";
+
+    fn read(spec: &Value) -> Result<Wanted, Trouble> {
+        let mut whole = json!({"pool": "files", "size": "1Gi"});
+        whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        let lun: Lun = serde_json::from_value(json!({
+            "apiVersion": "lunette.io/v1alpha1", "kind": "Lun", "spec": whole,
+            "metadata": {"name": "db", "namespace": "prod"},
+        }))
+        .unwrap();
+        Wanted::read(&Uid::parse(UID).unwrap(), &lun)
+    }
+
+    #[test]
+    fn a_lun_is_understood() {
+        let wanted = read(&json!({"blockSize": 4096, "writeCache": "WriteThrough"})).unwrap();
+        let spec = VolumeSpec { size: 1 << 30, block_size: 4096, owner: "prod/db".to_owned() };
+        assert_eq!(wanted.spec, spec);
+        assert_eq!(wanted.options, OpenOptions { block_size: 4096, read_only: false, write_cache: false });
+        assert_eq!(wanted.iqn.as_str(), identity::iqn(UID));
+        let naa: String = wanted.naa.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(format!("naa.{naa}"), identity::wwid(UID));
+    }
+
+    #[test]
+    fn what_can_never_be_served_says_why() {
+        for (spec, message) in [
+            (json!({"size": 0}), "size 0 is not positive: a Lun needs at least one block"),
+            (json!({"size": "-1Gi"}), "size -1Gi is not positive: a Lun needs at least one block"),
+            (json!({"size": "1000"}), "size 1000 is not a multiple of the block size 512: round it up to 1024"),
+            (
+                json!({"size": "5Ki", "blockSize": 4096}),
+                "size 5Ki is not a multiple of the block size 4096: round it up to 8192",
+            ),
+            (json!({"size": "8Ei"}), "size 8Ei is not below 8Ei"),
+            (json!({"blockSize": 1024}), "block size 1024 is not served: write 512 or 4096"),
+        ] {
+            let trouble = read(&spec).unwrap_err();
+            assert_eq!((trouble.reason, trouble.message.as_str()), (reasons::INVALID_SPEC, message));
+        }
+    }
+
+    #[test]
+    fn a_volume_is_read_only_where_nobody_may_write() {
+        let (reader, writer) = (json!({"iqn": "iqn.2026-01.a:r", "readOnly": true}), json!({"iqn": "iqn.2026-01.a:w"}));
+        for (initiators, read_only) in
+            [(json!([]), false), (json!([reader]), true), (json!([writer]), false), (json!([reader, writer]), false)]
+        {
+            assert_eq!(read(&json!({"initiators": initiators})).unwrap().options.read_only, read_only, "{initiators}");
+        }
+    }
+}

@@ -6,6 +6,7 @@
 mod checkpoint;
 mod kubernetes;
 mod manifests;
+mod pools;
 mod presence;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -113,4 +114,62 @@ fn join(theirs: LunStatus, ours: &LunStatus, deleting: bool) -> LunStatus {
     whole.session_count = ours.session_count;
     whole.state = Some(conditions::state_of(&whole.conditions, deleting).to_owned());
     whole
+}
+
+#[cfg(test)]
+mod tests {
+    use lunette_api::Session;
+    use lunette_api::conditions::reasons;
+
+    use super::*;
+
+    fn status(conditions: &[(&str, bool)]) -> LunStatus {
+        let mut status = LunStatus::default();
+        for (type_, is) in conditions {
+            conditions::set(&mut status.conditions, type_, *is, reasons::SERVING, "so", Some(1));
+        }
+        status
+    }
+
+    fn agents() -> LunStatus {
+        LunStatus {
+            capacity: Some(1 << 30),
+            sessions: vec![Session { initiator: "iqn.a:b".to_owned(), ..Session::default() }],
+            session_count: Some(1),
+            target: Some(Target { portals: vec!["10.0.0.1:3260".to_owned()], ..Target::default() }),
+            ..status(&[(conditions::EXPORTED, true), (conditions::READY, true)])
+        }
+    }
+
+    #[test]
+    fn the_whole_status_is_the_operators_with_ours_over_it() {
+        let target = Target { iqn: Some("iqn.t".to_owned()), lun: Some(0), portals: vec!["stale".to_owned()] };
+        let theirs = LunStatus {
+            node: Some("a".to_owned()),
+            wwid: Some("naa.6".to_owned()),
+            target: Some(target),
+            ..status(&[(conditions::PLACED, true), (conditions::READY, false)])
+        };
+        let whole = join(theirs, &agents(), false);
+        let types: Vec<(&str, &str)> = whole.conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str())).collect();
+        assert_eq!(types, [("Exported", "True"), ("Placed", "True"), ("Ready", "True")]);
+        let target = whole.target.unwrap();
+        assert_eq!((target.iqn.as_deref(), target.lun), (Some("iqn.t"), Some(0)));
+        assert_eq!(target.portals, ["10.0.0.1:3260"]);
+        assert_eq!((whole.node.as_deref(), whole.wwid.as_deref()), (Some("a"), Some("naa.6")));
+        assert_eq!((whole.state.as_deref(), whole.session_count), (Some("Ready"), Some(1)));
+        assert_eq!(join(LunStatus::default(), &agents(), true).state.as_deref(), Some("Deleting"));
+    }
+
+    #[test]
+    fn our_part_is_told_from_the_operators_and_times_do_not_count() {
+        let mut shown = join(status(&[(conditions::PLACED, true)]), &agents(), false);
+        assert_eq!(ours(&shown), ours(&agents()));
+        shown.node = Some("b".to_owned());
+        assert_eq!(ours(&shown), ours(&agents()), "not ours");
+        let by_hand = LunStatus { capacity: Some(7), ..shown.clone() };
+        assert_ne!(ours(&by_hand), ours(&agents()));
+        shown.conditions.retain(|c| c.type_ != conditions::READY);
+        assert_ne!(ours(&shown), ours(&agents()));
+    }
 }

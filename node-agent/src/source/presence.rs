@@ -11,24 +11,22 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams};
 use kube::{Client, Resource};
 use lunette_api::conditions::{self, reasons};
-use lunette_api::{AGENT_MANAGER, LunNode, LunNodeStatus, LunPool, NodePool};
+use lunette_api::{AGENT_MANAGER, LunNode, LunNodeStatus, LunPool, NODE_LEASE_PREFIX};
 use lunette_lio::Preflight;
 use serde_json::json;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use super::pools::Pools;
 use crate::check;
 use crate::node::View;
-use crate::storage::AnyPool;
 
 /// How often the node looks at itself and says that it lives.
 const BEAT: Duration = Duration::from_secs(10);
 /// Seconds after which a node that says nothing counts as gone.
 const LEASE_SECONDS: i32 = 40;
-/// How long a pool may take to answer before it counts as out of reach.
-const POOL_PATIENCE: Duration = Duration::from_secs(5);
-/// Free space is reported in steps of a 128th of the pool, so that small writes change no object.
-const AVAILABLE_STEPS: u64 = 128;
+/// How often it says what it is like although nothing changed: someone may have deleted its object.
+const SAY_AGAIN: Duration = Duration::from_secs(300);
 
 /// This node in the API.
 pub struct Presence {
@@ -44,16 +42,30 @@ impl Presence {
         Self { client, node, namespace, portals }
     }
 
-    /// Keeps the node's objects true, for ever.
-    pub async fn keep(&self, mut views: tokio::sync::watch::Receiver<View>) {
+    /// Keeps the node's objects true, for ever. The heartbeat waits for nothing else: storage that does not
+    /// answer is no reason to take the node for lost.
+    pub async fn keep(&self, views: tokio::sync::watch::Receiver<View>) {
+        tokio::join!(self.keep_node(views), self.keep_lease());
+    }
+
+    async fn keep_lease(&self) {
+        loop {
+            self.beat().await;
+            tokio::time::sleep(BEAT).await;
+        }
+    }
+
+    async fn keep_node(&self, mut views: tokio::sync::watch::Receiver<View>) {
+        let mut looks = Pools::default();
         let mut said = None;
+        let mut said_at = Instant::now();
         loop {
             let pools = views.borrow_and_update().pools.clone();
-            let status = self.look(pools.values(), said.as_ref()).await;
-            if said.as_ref() != Some(&status) && self.say(&status).await {
-                said = Some(status);
+            let status = self.look(&mut looks, pools.values(), said.as_ref()).await;
+            let news = said.as_ref() != Some(&status) || said_at.elapsed() > SAY_AGAIN;
+            if news && self.say(&status).await {
+                (said, said_at) = (Some(status), Instant::now());
             }
-            self.beat().await;
             let next = tokio::time::sleep(if said.is_some() { BEAT } else { BEAT / 5 });
             // A new pool is looked at on the spot: its first LUN may be waiting to be placed.
             tokio::select! {
@@ -65,14 +77,13 @@ impl Presence {
 
     async fn look<'a>(
         &self,
+        looks: &mut Pools,
         pools: impl Iterator<Item = &'a Arc<LunPool>>,
         before: Option<&LunNodeStatus>,
     ) -> LunNodeStatus {
         let mut status = self.kernel().await;
-        for pool in pools.filter(|pool| pool.spec.nodes.is_empty() || pool.spec.nodes.contains(&self.node)) {
-            let name = pool.metadata.name.clone().unwrap_or_default();
-            status.pools.insert(name, look_at_pool(pool).await);
-        }
+        let mine = |pool: &&LunPool| pool.spec.nodes.is_empty() || pool.spec.nodes.contains(&self.node);
+        status.pools = looks.look(pools.map(Arc::as_ref).filter(mine)).await;
         if let Some(before) = before {
             keep_transition_times(&mut status, before);
         }
@@ -116,7 +127,7 @@ impl Presence {
 
     async fn beat(&self) {
         let api: Api<Lease> = Api::namespaced(self.client.clone(), &self.namespace);
-        let name = format!("lunette-node-{}", self.node);
+        let name = format!("{NODE_LEASE_PREFIX}{}", self.node);
         let lease = Lease {
             metadata: ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() },
             spec: Some(LeaseSpec {
@@ -127,39 +138,16 @@ impl Presence {
             }),
         };
         let params = PatchParams::apply(AGENT_MANAGER).force();
-        if let Err(error) = api.patch(&name, &params, &Patch::Apply(&lease)).await {
-            tracing::warn!(%error, "the API server did not take this node's heartbeat");
+        match timeout(BEAT, api.patch(&name, &params, &Patch::Apply(&lease))).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the API server did not take this node's heartbeat"),
+            Err(_) => tracing::warn!("the API server does not answer this node's heartbeat"),
         }
     }
 }
 
 fn same_pools(a: &BTreeMap<String, Arc<LunPool>>, b: &BTreeMap<String, Arc<LunPool>>) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|((x, p), (y, q))| x == y && p.spec == q.spec)
-}
-
-async fn look_at_pool(pool: &LunPool) -> NodePool {
-    let spec = pool.spec.clone();
-    let asked = spawn_blocking(move || AnyPool::new(&spec).and_then(|pool| pool.check()));
-    let failed = |message: String| NodePool { message, ..NodePool::default() };
-    match timeout(POOL_PATIENCE, asked).await {
-        Ok(Ok(Ok(capacity))) => NodePool {
-            ready: true,
-            capacity: capacity.total,
-            available: rounded_down(capacity.available, capacity.total),
-            max_volume: capacity.max_volume,
-            message: String::new(),
-        },
-        Ok(Ok(Err(error))) => failed(error.to_string()),
-        Ok(Err(error)) => failed(format!("looking at the pool failed: {error}")),
-        Err(_) => {
-            failed("the pool's storage does not answer: see that its file system is not frozen or gone".to_owned())
-        }
-    }
-}
-
-fn rounded_down(available: u64, total: u64) -> u64 {
-    let step = (total / AVAILABLE_STEPS).max(1);
-    available / step * step
 }
 
 fn keep_transition_times(status: &mut LunNodeStatus, before: &LunNodeStatus) {
@@ -174,16 +162,4 @@ fn keep_transition_times(status: &mut LunNodeStatus, before: &LunNodeStatus) {
 
 fn read_line(path: &str) -> Option<String> {
     Some(fs::read_to_string(path).ok()?.trim().to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn small_writes_do_not_change_what_is_free() {
-        let total = 128 << 30;
-        assert_eq!(rounded_down(total - 1, total), rounded_down(total - (1 << 29), total));
-        assert_eq!((rounded_down(5, 10), rounded_down(0, 0)), (5, 0));
-    }
 }

@@ -129,3 +129,54 @@ async fn ask(socket: &Path) -> anyhow::Result<Answer> {
 fn list(luns: &[Lun]) -> Value {
     json!({ "apiVersion": "v1", "kind": "List", "metadata": {}, "items": luns })
 }
+
+#[cfg(test)]
+mod tests {
+    use lunette_api::{LunStatus, Target};
+
+    use super::*;
+
+    #[test]
+    fn json_is_a_list_as_the_api_would_show_it() {
+        let lun: Lun = serde_json::from_value(json!({
+            "apiVersion": "lunette.io/v1alpha1", "kind": "Lun",
+            "metadata": {"name": "db", "namespace": "prod"}, "spec": {"pool": "files", "size": "10Gi"},
+        }))
+        .unwrap();
+        let target = Target { iqn: Some("iqn.t".to_owned()), lun: Some(0), portals: vec!["[fd00::1]:3260".to_owned()] };
+        let status = LunStatus { target: Some(target), wwid: Some("naa.6".to_owned()), ..LunStatus::default() };
+        let shown = list(&[whole(Entry { lun: Arc::new(lun), status })]);
+        for (pointer, value) in [
+            ("/apiVersion", json!("v1")),
+            ("/kind", json!("List")),
+            ("/items/0/apiVersion", json!("lunette.io/v1alpha1")),
+            ("/items/0/kind", json!("Lun")),
+            ("/items/0/metadata/name", json!("db")),
+            ("/items/0/spec/size", json!("10Gi")),
+            ("/items/0/status/target/iqn", json!("iqn.t")),
+            ("/items/0/status/target/portals/0", json!("[fd00::1]:3260")),
+            ("/items/0/status/wwid", json!("naa.6")),
+        ] {
+            assert_eq!(shown.pointer(pointer), Some(&value), "{pointer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_root_may_ask_and_what_is_not_understood_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("node.sock");
+        let board = Arc::new(Board::default());
+        board.set_notices(vec!["a.yaml: is odd".to_owned()]);
+        // What a dead agent left behind is no obstacle.
+        fs::write(&socket, "").unwrap();
+        listen(&socket, board).unwrap();
+        assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+        let answer = ask(&socket).await.unwrap();
+        assert_eq!((answer.luns.len(), answer.notices), (0, vec!["a.yaml: is odd".to_owned()]));
+        let mut stream = UnixStream::connect(&socket).await.unwrap();
+        stream.write_all(b"reboot\n").await.unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await.unwrap();
+        assert_eq!(reply, r#"{"error":"unknown request \"reboot\": this agent knows status"}"#);
+    }
+}

@@ -32,6 +32,37 @@ async fn a_pool_that_comes_later_is_enough() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_for_others_serves_nobody_else_and_cuts_nobody_off() {
+    let bed = Bed::new();
+    let pool = |limit: &str| {
+        let path = bed.path("pool");
+        let spec = format!("{{directory: {{path: {}}}, {limit}}}", path.display());
+        bed.put("pool.yaml", &format!("{HEAD}kind: LunPool\nmetadata: {{name: files}}\nspec: {spec}\n"));
+    };
+    bed.put("db.yaml", &manifest("db", "size: 1Mi"));
+    pool("namespaces: [prod]");
+    let agent = bed.agent();
+    assert_eq!(
+        agent.until_trouble("PoolNotAllowed").await,
+        "LunPool files is not for namespace default: use another pool, or have an admin add the namespace"
+    );
+    pool("nodes: [elsewhere]");
+    let node = "LunPool files is not for node here: use another pool, or have an admin add the node";
+    agent
+        .until(|lun| {
+            conditions::find(&lun.status.clone().unwrap_or_default().conditions, conditions::READY)
+                .is_some_and(|c| c.message == node)
+        })
+        .await;
+    pool("nodes: [here]");
+    agent.until_ready().await;
+    pool("nodes: [elsewhere]");
+    bed.put("db.yaml", &manifest("db", "size: 2Mi"));
+    agent.until(|lun| lun.status.as_ref().and_then(|status| status.capacity) == Some(2 << 20)).await;
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_size_that_cannot_be_is_told_and_leaves_a_served_lun_served() {
     let bed = Bed::with_pool();
     bed.put("db.yaml", &manifest("db", "size: 1Mi"));

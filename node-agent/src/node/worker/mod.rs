@@ -220,3 +220,22 @@ fn early(time: Duration) -> Duration {
     let chance = u32::from(RandomState::new().hash_one(0_u8).to_le_bytes()[0]);
     time - time / 4 * chance / 256
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_last() {
+        let mut pause = FIRST_PAUSE;
+        let made: Vec<u64> = (0..9).map(|_| u64::try_from(doubled(&mut pause).as_millis()).unwrap()).collect();
+        assert_eq!(made, [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
+    }
+
+    #[test]
+    fn looks_come_up_to_a_quarter_early_and_not_all_at_once() {
+        let waits: Vec<Duration> = (0..64).map(|_| early(LOOK_AGAIN)).collect();
+        assert!(waits.iter().all(|wait| (LOOK_AGAIN * 3 / 4..=LOOK_AGAIN).contains(wait)));
+        assert!(waits.iter().any(|wait| *wait != waits[0]));
+    }
+}

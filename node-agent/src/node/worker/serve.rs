@@ -41,6 +41,8 @@ impl Worker {
         let pool = pool(assignment)?;
         if is_enabled(&found) {
             self.ensure_thread(&wanted, &pool, &found).await?;
+        } else {
+            allowed(assignment, &self.context.node)?;
         }
         self.ensure_volume(&wanted, &pool).await?;
         let found = self.ensure_backstore(&wanted, found).await?;
@@ -102,6 +104,27 @@ pub(super) fn pool(assignment: &Assignment) -> Result<AnyPool, Trouble> {
         Trouble::new(reasons::POOL_NOT_FOUND, message)
     })?;
     Ok(AnyPool::new(&pool.spec)?)
+}
+
+/// Whether the pool is for this node and for the Lun's namespace. An operator has seen to that where there
+/// is one; a directory of manifests has only us. It is asked before a LUN is first served: what serves
+/// already is not cut off because an admin narrowed a pool.
+fn allowed(assignment: &Assignment, node: &str) -> Result<(), Trouble> {
+    let Some(pool) = &assignment.pool else { return Ok(()) };
+    let name = &assignment.lun.spec.pool;
+    let namespace = assignment.lun.metadata.namespace.as_deref().unwrap_or("default");
+    let among = |list: &[String], what: &str| list.is_empty() || list.iter().any(|entry| entry == what);
+    if !among(&pool.spec.namespaces, namespace) {
+        let message = format!(
+            "LunPool {name} is not for namespace {namespace}: use another pool, or have an admin add the namespace"
+        );
+        return Err(Trouble::new(reasons::POOL_NOT_ALLOWED, message));
+    }
+    if !among(&pool.spec.nodes, node) {
+        let message = format!("LunPool {name} is not for node {node}: use another pool, or have an admin add the node");
+        return Err(Trouble::new(reasons::POOL_NOT_ALLOWED, message));
+    }
+    Ok(())
 }
 
 pub(super) fn is_enabled(found: &Found) -> bool {

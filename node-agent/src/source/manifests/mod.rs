@@ -181,3 +181,6 @@ pub fn placed_here(node: &str, lun: &Lun) -> LunStatus {
     }
     status
 }
+
+#[cfg(test)]
+mod tests;
