@@ -31,13 +31,16 @@ pub struct Assignment {
     pub lun: Arc<Lun>,
     /// Its pool, if there is one.
     pub pool: Option<Arc<LunPool>>,
+    /// Which Secrets it was made with, if it needs any; see [`View::secrets`].
+    secrets: Option<u64>,
 }
 
 impl Intent {
     /// What the view says of a LUN in it.
     pub fn of(lun: &Arc<Lun>, view: &View) -> Self {
         let pool = view.pools.get(&lun.spec.pool).cloned();
-        let assignment = Assignment { lun: Arc::clone(lun), pool };
+        let needs_secrets = lun.spec.initiators.iter().any(|initiator| initiator.chap_secret.is_some());
+        let assignment = Assignment { lun: Arc::clone(lun), pool, secrets: needs_secrets.then_some(view.secrets) };
         if lun.metadata.deletion_timestamp.is_none() {
             return Self::Serve(assignment);
         }
@@ -73,6 +76,7 @@ impl PartialEq for Assignment {
         self.lun.metadata.generation == other.lun.metadata.generation
             && self.lun.metadata.uid == other.lun.metadata.uid
             && self.lun.spec == other.lun.spec
+            && self.secrets == other.secrets
             && pool(self) == pool(other)
     }
 }
@@ -130,6 +134,18 @@ mod tests {
         }
         assert!(plain != Intent::of(&lun(&json!({})), &view("/b")));
         assert!(plain != Intent::of(&lun(&json!({})), &View::default()));
+    }
+
+    #[test]
+    fn secrets_that_changed_concern_those_that_need_some() {
+        let (before, after) = (view("/a"), View { secrets: 1, ..view("/a") });
+        for (initiator, concerned) in [
+            (json!({"iqn": "iqn.2026-01.a:b"}), false),
+            (json!({"iqn": "iqn.2026-01.a:b", "chapSecret": {"name": "s"}}), true),
+        ] {
+            let lun = lun(&json!({"/spec/initiators": [initiator]}));
+            assert_eq!(Intent::of(&lun, &before) != Intent::of(&lun, &after), concerned, "{initiator}");
+        }
     }
 
     #[test]

@@ -65,6 +65,8 @@ pub struct View {
     pub luns: BTreeMap<String, Arc<Lun>>,
     /// All pools, by name.
     pub pools: BTreeMap<String, Arc<LunPool>>,
+    /// Changes with the Secrets, where the source sees them change. Elsewhere they are read again in time.
+    pub secrets: u64,
     /// UIDs of LUNs that are wanted in a way that could not be understood: what is there of them stays.
     pub unread: BTreeSet<String>,
     /// Whether nothing is missing: only then is an export that no LUN wants removed.

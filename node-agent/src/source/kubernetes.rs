@@ -25,8 +25,9 @@ use tokio::time::timeout;
 use super::checkpoint::Checkpoint;
 use crate::node::{SecretData, Trouble, View};
 
-/// How long a Secret's data are taken as read; a rotated secret takes effect this late at most.
-const FRESH: Duration = Duration::from_secs(60);
+/// How long a Secret's data are taken as read: less than the time between two looks at a LUN, so that each
+/// look sees a rotated secret.
+const FRESH: Duration = Duration::from_secs(30);
 /// How long a Secret that nobody asks for is remembered.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
 /// How long the API server may take for one answer.
@@ -202,5 +203,56 @@ async fn answered<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T
     match timeout(ANSWER_WITHIN, request).await {
         Ok(answer) => answer.map_err(|error| error.to_string()),
         Err(_) => Err(format!("the API server has not answered for {} s", ANSWER_WITHIN.as_secs())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn object<K>(kind: &str, metadata: &Value, spec: &Value) -> DeserializeGuard<K>
+    where
+        DeserializeGuard<K>: serde::de::DeserializeOwned,
+    {
+        let version = "lunette.io/v1alpha1";
+        let object = json!({ "apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec });
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn store<K>(objects: Vec<DeserializeGuard<K>>) -> Store<DeserializeGuard<K>>
+    where
+        K: Resource<DynamicType = ()> + Clone + 'static,
+    {
+        let (store, mut writer) = reflector::store();
+        for object in objects {
+            writer.apply_watcher_event(&watcher::Event::Apply(object));
+        }
+        store
+    }
+
+    fn lun(name: &str, spec: &Value) -> DeserializeGuard<Lun> {
+        object("Lun", &json!({"name": name, "namespace": "n", "uid": format!("uid-{name}")}), spec)
+    }
+
+    /// A field of a version to come: an older agent must not take the LUN for unwanted.
+    #[test]
+    fn an_object_that_cannot_be_understood_is_wanted_as_it_was() {
+        let good = json!({"pool": "files", "size": "1Gi"});
+        let newer = json!({"pool": "files", "size": "2Gi", "qos": {"iops": 1}});
+        let pools = || store(vec![object("LunPool", &json!({"name": "files"}), &json!({"directory": {"path": "/a"}}))]);
+        let before = view(&store(vec![lun("a", &good), lun("b", &good)]), &pools(), &View::default());
+        assert_eq!((before.luns.len(), before.complete), (2, true));
+        let deleted =
+            json!({"name": "b", "namespace": "n", "uid": "uid-b", "deletionTimestamp": "2026-01-01T00:00:00Z"});
+        let luns = store(vec![lun("a", &newer), object("Lun", &deleted, &newer), lun("c", &newer)]);
+        let odd_pool = store(vec![object("LunPool", &json!({"name": "files"}), &json!({"tape": {}}))]);
+        let after = view(&luns, &odd_pool, &before);
+        assert_eq!(after.luns["uid-a"].spec, before.luns["uid-a"].spec);
+        assert!(after.luns["uid-b"].metadata.deletion_timestamp.is_some(), "it is to go all the same");
+        assert_eq!(after.unread.iter().collect::<Vec<_>>(), ["uid-c"]);
+        assert_eq!(after.pools["files"].spec, before.pools["files"].spec);
+        assert!(view(&store(vec![]), &pools(), &before).luns.is_empty(), "what is gone is gone");
     }
 }

@@ -27,6 +27,8 @@ pub struct Catalog {
     luns: BTreeMap<Key, (Lun, SystemTime)>,
     pools: BTreeMap<String, LunPool>,
     secrets: BTreeMap<Key, SecretData>,
+    /// Counts how often they became others.
+    secrets_seen: u64,
     duplicates: Vec<String>,
     generations: BTreeMap<Key, (i64, Lun)>,
 }
@@ -77,7 +79,7 @@ impl Catalog {
 
     /// What is wanted, with identities from `uid`.
     pub fn view(&self, node: &str, uid: impl Fn(&Lun) -> String) -> View {
-        let mut view = View { complete: self.is_complete(), ..View::default() };
+        let mut view = View { complete: self.is_complete(), secrets: self.secrets_seen, ..View::default() };
         for (key, (lun, since)) in &self.luns {
             if lun.spec.node_name.as_deref().is_some_and(|pinned| pinned != node) {
                 continue;
@@ -136,7 +138,8 @@ impl Catalog {
     }
 
     fn gather(&mut self) {
-        (self.luns, self.pools, self.secrets, self.duplicates) = Default::default();
+        (self.luns, self.pools, self.duplicates) = Default::default();
+        let known_secrets = std::mem::take(&mut self.secrets);
         let mut uids = BTreeSet::new();
         for (file, known) in &self.files {
             let Some(objects) = &known.objects else { continue };
@@ -161,6 +164,7 @@ impl Catalog {
                 insert(&mut self.secrets, key, parse::secret_data(secret), file, "Secret", &mut self.duplicates);
             }
         }
+        self.secrets_seen += u64::from(self.secrets != known_secrets);
         self.count_generations();
     }
 

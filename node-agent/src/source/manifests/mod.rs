@@ -147,7 +147,7 @@ fn replace_if_other(old: &mut View, new: View) -> bool {
         });
     let same_pools = old.pools.len() == new.pools.len()
         && old.pools.iter().zip(&new.pools).all(|((a, x), (b, y))| a == b && x.spec == y.spec);
-    let same = same_luns && same_pools && old.complete == new.complete;
+    let same = same_luns && same_pools && (old.secrets, old.complete) == (new.secrets, new.complete);
     if !same {
         *old = new;
     }

@@ -224,6 +224,9 @@ fn a_view_is_replaced_only_by_one_that_says_something_else() {
     assert!(!replace_if_other(&mut view, dir.look().0), "only its time is another");
     dir.put("a.yaml", &manifest("a", ", writeCache: WriteThrough"));
     assert!(replace_if_other(&mut view, dir.look().0));
+    dir.put("s.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {username: a}\n");
+    assert!(replace_if_other(&mut view, dir.look().0), "workers read Secrets by name when they are told to look");
+    assert!(!replace_if_other(&mut view, dir.look().0));
     dir.put(
         "p.yaml",
         "apiVersion: lunette.io/v1alpha1\nkind: LunPool\nmetadata: {name: files}\nspec: {directory: {path: /a}}\n",
