@@ -155,10 +155,15 @@ impl Worker {
         if looked == Look::Whole {
             self.whole_at = now + early(self.look_again());
         }
-        let glance = now + GLANCE;
-        let glances = !self.removing && (self.may_log_in() || !self.reporter.is_told()) && glance < self.whole_at;
-        let elapsed = self.wait(if glances { glance } else { self.whole_at }).await;
-        if elapsed && glances { Look::Glance } else { Look::Whole }
+        let told = self.reporter.is_told();
+        let soon = now + GLANCE;
+        let next = match self.removing {
+            // A report that was not heard is repeated by the pass that makes it.
+            true if !told => (soon, Look::Whole),
+            false if (!told || self.may_log_in()) && soon < self.whole_at => (soon, Look::Glance),
+            _ => (self.whole_at, Look::Whole),
+        };
+        if self.wait(next.0).await { next.1 } else { Look::Whole }
     }
 
     fn look_again(&self) -> Duration {
