@@ -17,8 +17,9 @@ use tokio::sync::watch;
 
 use crate::args::Serve;
 use crate::lun::Kernel;
-use crate::node::{Board, Context, Node, View};
-use crate::source::{Kubernetes, Manifests, Presence, Source};
+use crate::node::{Context, Node};
+use crate::source::{Kubernetes, Manifests, Presence, Source, View};
+use crate::status::Board;
 use crate::{check, status};
 
 /// How long asking for an API server's address may take.

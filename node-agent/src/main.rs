@@ -14,6 +14,7 @@ mod node;
 mod source;
 mod status;
 mod storage;
+mod trouble;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

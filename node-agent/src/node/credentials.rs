@@ -1,19 +1,15 @@
 //! A Secret's keys, made into what LIO asks at login. No value of a Secret ever leaves this file but
 //! inside the type that hides it.
 
-use std::collections::BTreeMap;
-
 use lunette_api::conditions::reasons;
 use lunette_lio::{BadChap, Chap, Login, Secret};
 
-use super::Trouble;
+use crate::source::SecretData;
+use crate::trouble::Trouble;
 
 /// Bytes of the shortest CHAP secret that is taken; RFC 7143 §9.2.1 asks for 96 bits where there is no
 /// IPsec, and what people type has less in it than bytes.
 pub const SHORTEST: usize = 16;
-
-/// A Secret's data, as the API carries them.
-pub type SecretData = BTreeMap<String, Vec<u8>>;
 
 /// The CHAP credentials in a Secret: `username` and `password`, and for mutual CHAP `mutualUsername` and
 /// `mutualPassword`.

@@ -16,8 +16,9 @@ use nix::errno::Errno;
 use tokio::task::spawn_blocking;
 
 use super::wanted::Wanted;
-use super::{Context, Trouble, credentials};
+use super::{Context, credentials};
 use crate::check;
+use crate::trouble::Trouble;
 
 /// How long the kernel may take for one step before that is reported.
 const STEP_DEADLINE: Duration = Duration::from_secs(15);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lunette_api::{Lun, LunPool, LunPoolSpec, ReclaimPolicy};
 
-use super::View;
+use crate::source::View;
 
 /// What is wanted of one LUN.
 #[derive(Clone, Debug)]

@@ -5,33 +5,28 @@
 //! from where the source reports it and `lunette-node status` shows it. Level-triggered throughout: a
 //! worker looks at what is and what is wanted, never at what changed.
 
-mod board;
 mod credentials;
 mod export;
 mod intent;
 mod mode_record;
 mod report;
-mod trouble;
 mod wanted;
 mod worker;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lunette_api::{Lun, LunPool};
 use lunette_lio::{Configfs, IqnPrefix, Portal, Preflight, Uid};
 use tokio::sync::{mpsc, watch};
 
-pub use board::{Board, Entry};
-pub use credentials::SecretData;
 use intent::Intent;
-pub use trouble::Trouble;
 use worker::Worker;
 
 use crate::lun::Kernel;
-use crate::source::Source;
+use crate::source::{Source, View};
+use crate::status::Board;
 
 /// How long running commands may take when the agent stops; below what supervisors grant before SIGKILL.
 const LEAVE_WITHIN: Duration = Duration::from_secs(8);
@@ -56,28 +51,6 @@ pub struct Context {
     pub board: Arc<Board>,
     /// Where what must outlive the agent is kept.
     pub state_dir: PathBuf,
-}
-
-/// What is wanted of this node.
-#[derive(Clone, Default)]
-pub struct View {
-    /// Its LUNs, by UID.
-    pub luns: BTreeMap<String, Arc<Lun>>,
-    /// All pools, by name.
-    pub pools: BTreeMap<String, Arc<LunPool>>,
-    /// Changes with the Secrets, where the source sees them change. Elsewhere they are read again in time.
-    pub secrets: u64,
-    /// UIDs of LUNs that are wanted in a way that could not be understood: what is there of them stays.
-    pub unread: BTreeSet<String>,
-    /// Whether nothing is missing: only then is an export that no LUN wants removed.
-    pub complete: bool,
-}
-
-impl View {
-    /// Whether a LUN of that UID is wanted, understood or not.
-    fn wants(&self, uid: &str) -> bool {
-        self.luns.contains_key(uid) || self.unread.contains(uid)
-    }
 }
 
 /// The workers of this node's LUNs.

@@ -8,7 +8,9 @@ use lunette_api::conditions::{self, reasons};
 use lunette_api::{Lun, LunStatus, Session, Target};
 use lunette_lio::Uid;
 
-use super::{Context, Entry, Trouble};
+use super::Context;
+use crate::status::Entry;
+use crate::trouble::Trouble;
 
 /// Space in use is reported in steps of this many bytes, so that small writes change no object.
 const ALLOCATED_STEP: u64 = 1 << 20;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lunette_api::{Condition, conditions};
+use lunette_api::{Condition, Lun, conditions};
 use lunette_lio::{Configfs, Fake, Iqn, IqnPrefix, Node as Place, Portal, Preflight};
 use lunette_tcmu::DeviceError;
 use lunette_tcmu::mock::{Completion, Config, Kernel as Ring, Request};
@@ -21,6 +21,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::source::Manifests;
+use crate::status::Entry;
 
 /// Far longer than anything here takes: it ends a test that would hang, and decides nothing.
 const PATIENCE: Duration = Duration::from_secs(20);

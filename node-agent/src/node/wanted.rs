@@ -5,8 +5,8 @@ use lunette_backend::{OpenOptions, VolumeId, VolumeSpec};
 use lunette_lio::{Backstore, Iqn, Uid};
 use lunette_scsi::{Config, Identity, KeepMode, Limits};
 
-use super::Trouble;
 use super::mode_record::ModeRecord;
+use crate::trouble::Trouble;
 
 /// Data area of one LUN's ring in MiB: address space; its pages come on demand and go under pressure.
 /// A session of 128 commands of 512 KiB would fill it; more than that waits in LIO's queue.

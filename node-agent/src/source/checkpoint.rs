@@ -11,7 +11,7 @@ use std::sync::Arc;
 use lunette_api::{Lun, LunPool};
 use serde::{Deserialize, Serialize};
 
-use crate::node::View;
+use super::View;
 
 /// A file that holds the last view.
 pub struct Checkpoint {

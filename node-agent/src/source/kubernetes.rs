@@ -23,7 +23,8 @@ use tokio::sync::watch::Sender;
 use tokio::time::timeout;
 
 use super::checkpoint::Checkpoint;
-use crate::node::{SecretData, Trouble, View};
+use super::{SecretData, View};
+use crate::trouble::Trouble;
 
 /// How long a Secret's data are taken as read: less than the time between two looks at a LUN, so that each
 /// look sees a rotated secret.

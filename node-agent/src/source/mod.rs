@@ -1,13 +1,14 @@
 //! Who says what this node must serve, and who is told what became of it.
 //!
 //! Two of them: an API server, or a directory of the same manifests. Both hand the node a
-//! [`View`](crate::node::View) whenever something changes; everything else is alike.
+//! [`View`] whenever something changes; everything else is alike.
 
 mod checkpoint;
 mod kubernetes;
 mod manifests;
 mod pools;
 mod presence;
+mod view;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -16,8 +17,9 @@ use lunette_api::{Condition, Lun, LunStatus, Target, conditions};
 pub use kubernetes::Kubernetes;
 pub use manifests::Manifests;
 pub use presence::Presence;
+pub use view::{SecretData, View};
 
-use crate::node::{SecretData, Trouble};
+use crate::trouble::Trouble;
 
 /// Who says what is wanted.
 pub enum Source {

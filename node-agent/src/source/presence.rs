@@ -17,9 +17,9 @@ use serde_json::json;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
+use super::View;
 use super::pools::Pools;
 use crate::check;
-use crate::node::View;
 
 /// How often the node looks at itself and says that it lives.
 const BEAT: Duration = Duration::from_secs(10);

@@ -2,6 +2,7 @@
 //!
 //! One request a connection: a word and a newline from the client, one JSON document back.
 
+mod board;
 mod table;
 
 use std::fs;
@@ -20,7 +21,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
-use crate::node::{Board, Entry};
+pub use board::{Board, Entry};
 
 /// How long an agent that is there may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);

@@ -11,8 +11,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use super::super::export::{self, Unapplied};
-use super::super::trouble::Trouble;
 use super::{FIRST_PAUSE, Worker};
+use crate::trouble::Trouble;
 
 /// How long storage may take for a request of the control side before that is reported.
 const STORAGE_PATIENCE: Duration = Duration::from_secs(10);

@@ -25,8 +25,8 @@ use super::Context;
 use super::export;
 use super::intent::{Assignment, Intent};
 use super::report::{Progress, Reporter};
-use super::trouble::Trouble;
 use crate::lun::State;
+use crate::trouble::Trouble;
 use thread::Running;
 
 /// How often a LUN that is well is looked at whole: space, Secrets, changes made by hand.

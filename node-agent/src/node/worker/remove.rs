@@ -13,9 +13,9 @@ use tokio::task::spawn_blocking;
 use super::super::export;
 use super::super::intent::Assignment;
 use super::super::mode_record::ModeRecord;
-use super::super::trouble::Trouble;
 use super::serve::{is_enabled, pool};
 use super::{DRAIN_WITHIN, FIRST_PAUSE, Next, Worker};
+use crate::trouble::Trouble;
 
 impl Worker {
     pub(super) async fn remove(&mut self, last: Option<Assignment>, reclaim: bool, gone: bool) -> Next {

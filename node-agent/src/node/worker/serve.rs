@@ -9,10 +9,10 @@ use lunette_lio::{Export, Found, Phase};
 use super::super::export;
 use super::super::intent::Assignment;
 use super::super::report::Progress;
-use super::super::trouble::Trouble;
 use super::super::wanted::Wanted;
 use super::{FIRST_PAUSE, Next, Worker};
 use crate::storage::AnyPool;
+use crate::trouble::Trouble;
 
 impl Worker {
     pub(super) async fn serve(&mut self, assignment: Assignment) -> Next {

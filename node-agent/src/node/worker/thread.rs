@@ -10,11 +10,11 @@ use tokio::time::{Instant, sleep};
 
 use super::super::intent::Intent;
 use super::super::mode_record::ModeRecord;
-use super::super::trouble::Trouble;
 use super::super::wanted::Wanted;
 use super::{DRAIN_WITHIN, FIRST_PAUSE, Worker, doubled, told};
 use crate::lun::{Ended, Job, LunThread, Order, State};
 use crate::storage::AnyPool;
+use crate::trouble::Trouble;
 
 /// How long a ring's thread may take to open its volume and take the ring over.
 const START_WITHIN: Duration = Duration::from_secs(60);

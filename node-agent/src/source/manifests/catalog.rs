@@ -13,7 +13,7 @@ use k8s_openapi::jiff::Timestamp;
 use lunette_api::{Lun, LunPool};
 
 use super::parse::{self, Objects};
-use crate::node::{SecretData, View};
+use crate::source::{SecretData, View};
 
 /// Namespace and name.
 pub type Key = (String, String);

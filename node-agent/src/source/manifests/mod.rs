@@ -19,7 +19,9 @@ use lunette_api::{Lun, LunStatus, Target, identity};
 use tokio::sync::{Notify, watch::Sender};
 
 use super::checkpoint::Checkpoint;
-use crate::node::{Board, SecretData, Trouble, View};
+use super::{SecretData, View};
+use crate::status::Board;
+use crate::trouble::Trouble;
 use catalog::Catalog;
 use incarnations::Incarnations;
 

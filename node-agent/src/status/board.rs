@@ -35,7 +35,7 @@ impl Board {
     /// All LUNs, by namespace and name.
     pub fn entries(&self) -> Vec<Entry> {
         let mut entries: Vec<Entry> = lock(&self.entries).values().cloned().collect();
-        entries.sort_by_cached_key(|entry| super::wanted::owner(&entry.lun));
+        entries.sort_by_cached_key(|entry| (entry.lun.metadata.namespace.clone(), entry.lun.metadata.name.clone()));
         entries
     }
 
