@@ -196,7 +196,7 @@ fn manifests_are_refused(site: &Site) -> Result<()> {
         "no-yaml.yaml: document 1 is not YAML: ",
         "noise.yaml: cannot be read as text: stream did not contain valid UTF-8\n",
         "prose.yaml: document 1: is no Kubernetes object: it has no kind\n",
-        "twice.yaml: Lun (\"default\", \"good\") was already given by an earlier file or document, which stays in force: rename one\n",
+        "twice.yaml: Lun default/good was already given by an earlier file or document, which stays in force: rename one\n",
     ];
     patiently(SOON, || {
         let (_, notices) = site.status_and_notices()?;

@@ -145,23 +145,26 @@ impl Catalog {
             let Some(objects) = &known.objects else { continue };
             let since = known.stamp.map_or(SystemTime::UNIX_EPOCH, |stamp| stamp.modified);
             for lun in &objects.luns {
+                let (namespace, name) = key(lun);
                 if lun.metadata.uid.as_ref().is_some_and(|uid| !uids.insert(uid)) {
-                    let (namespace, name) = key(lun);
                     let notice =
                         format!("{file}: Lun {namespace}/{name} has the uid of another: leave metadata.uid out");
                     self.duplicates.push(notice);
                     continue;
                 }
-                insert(&mut self.luns, key(lun), (lun.clone(), since), file, "Lun", &mut self.duplicates);
+                let what = format!("{file}: Lun {namespace}/{name}");
+                insert(&mut self.luns, key(lun), (lun.clone(), since), what, &mut self.duplicates);
             }
             for pool in &objects.pools {
                 let name = pool.metadata.name.clone().unwrap_or_default();
-                insert(&mut self.pools, name, pool.clone(), file, "LunPool", &mut self.duplicates);
+                let what = format!("{file}: LunPool {name}");
+                insert(&mut self.pools, name, pool.clone(), what, &mut self.duplicates);
             }
             for secret in &objects.secrets {
                 let key =
                     (namespace(secret.metadata.namespace.as_ref()), secret.metadata.name.clone().unwrap_or_default());
-                insert(&mut self.secrets, key, parse::secret_data(secret), file, "Secret", &mut self.duplicates);
+                let what = format!("{file}: Secret {}/{}", key.0, key.1);
+                insert(&mut self.secrets, key, parse::secret_data(secret), what, &mut self.duplicates);
             }
         }
         self.secrets_seen += u64::from(self.secrets != known_secrets);
@@ -188,19 +191,12 @@ fn namespace(given: Option<&String>) -> String {
     given.cloned().unwrap_or_else(|| "default".to_owned())
 }
 
-fn insert<K: Ord + std::fmt::Debug, V>(
-    map: &mut BTreeMap<K, V>,
-    key: K,
-    value: V,
-    file: &str,
-    kind: &str,
-    duplicates: &mut Vec<String>,
-) {
+/// The first of a name wins; `what` names the second.
+fn insert<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: V, what: String, duplicates: &mut Vec<String>) {
     match map.entry(key) {
         Entry::Vacant(place) => drop(place.insert(value)),
-        Entry::Occupied(taken) => {
-            duplicates.push(format!("{file}: {kind} {:?} was already given by an earlier file or document, which stays in force: rename one", taken.key()));
-        }
+        Entry::Occupied(_) => duplicates
+            .push(what + " was already given by an earlier file or document, which stays in force: rename one"),
     }
 }
 
