@@ -27,7 +27,8 @@ lint: ## formatting, clippy with warnings denied, cargo-deny where it is install
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(MAKE) --no-print-directory deny; \
 	else echo 'cargo-deny is not installed (cargo install cargo-deny): its checks are left to CI'; fi
 
-deny: ## licences, bans and sources, offline
+deny: ## licences, bans and sources; needs the network only for packages that are not here yet
+	$(CARGO) fetch --quiet --locked
 	$(CARGO) deny --offline check bans licenses sources
 
 fmt: ## format
