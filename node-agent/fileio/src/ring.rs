@@ -1,8 +1,10 @@
 //! The io_uring of one file, on the thread of its LUN.
 //!
 //! Entries are built and submitted in one go from what the table has queued: one enter per batch. The
-//! ring uses what the kernel offers: a single issuer with deferred task work (6.1), cooperative task
-//! work (5.19), or neither. It knows nothing of futures; memory is the table's to keep.
+//! ring uses what the kernel offers: a single issuer (6.0), cooperative task work (5.19), or neither. Not
+//! deferred task work (6.1): the thread sleeps in poll on the ring's descriptor, which task work that is
+//! only queued need not wake (6.12 wakes it when a completion is posted, and nothing else: `io_poll_wq_wake`
+//! in io_uring/io_uring.c). It knows nothing of futures; memory is the table's to keep.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -35,7 +37,8 @@ impl Ring {
         Ok(Self { uring, file: file.as_raw_fd() })
     }
 
-    /// Another descriptor of the ring: readable when there are completions, or task work that makes some.
+    /// Another descriptor of the ring: readable when there are completions. A thread that sleeps on it is
+    /// interrupted by task work that makes some, and then finds them.
     pub fn event_fd(&self) -> io::Result<OwnedFd> {
         // SAFETY: the descriptor is the ring's and open; the borrow ends with this statement.
         unsafe { BorrowedFd::borrow_raw(self.uring.as_raw_fd()) }.try_clone_to_owned()
@@ -90,10 +93,10 @@ impl Ring {
     /// Settles every completion there is; returns how many.
     pub fn reap(&mut self, table: &mut Table, woken: &mut Vec<Waker>) -> usize {
         let submission = self.uring.submission();
-        let deferred = submission.taskrun() || submission.cq_overflow();
+        let pending = submission.taskrun() || submission.cq_overflow();
         drop(submission);
-        if deferred {
-            // Runs the deferred task work; a failure leaves it for the next time.
+        if pending {
+            // Entering the kernel runs the task work; a failure leaves it for the next time.
             let _ = self.uring.submit();
         }
         let mut reaped = 0;
@@ -123,16 +126,14 @@ impl Ring {
     }
 }
 
-fn build(deferred: bool, cooperative: bool) -> io::Result<IoUring> {
+fn build(single_issuer: bool, cooperative: bool) -> io::Result<IoUring> {
     let mut builder = IoUring::builder();
     builder.dontfork();
     if cooperative {
-        builder.setup_submit_all().setup_taskrun_flag();
-        if deferred {
-            builder.setup_single_issuer().setup_defer_taskrun();
-        } else {
-            builder.setup_coop_taskrun();
-        }
+        builder.setup_submit_all().setup_coop_taskrun().setup_taskrun_flag();
+    }
+    if single_issuer {
+        builder.setup_single_issuer();
     }
     builder.build(u32::from(CAPACITY))
 }

@@ -8,14 +8,18 @@ use std::pin::pin;
 use std::sync::Weak;
 use std::sync::atomic::AtomicU8;
 use std::task::{Context, Waker};
+use std::time::Instant;
 
 use libc::iovec;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::*;
 
 const SIZE: u64 = 1 << 20;
 const ENGINES: [Engine; 2] = [Engine::Uring, Engine::Threads];
 const MEMORY: &str = "/dev/shm";
+/// Milliseconds that no flush of a test takes.
+const OVERSLEPT: u16 = 30_000;
 
 /// Where this test was built: a disk, as a rule.
 fn disk() -> PathBuf {
@@ -244,6 +248,26 @@ fn more_operations_than_there_is_room_for_all_end() {
         }
         assert!(read(&file, 0, 256 * 4096).iter().all(|byte| *byte == 7));
     }
+}
+
+/// As a LUN's thread waits: asleep on the descriptor alone, with nothing else that would end the sleep.
+#[test]
+fn a_sleeper_is_woken_by_every_completion() {
+    everywhere(|file| {
+        for round in 0..8 {
+            let mut flush = pin!(file.flush());
+            let mut context = Context::from_waker(Waker::noop());
+            while flush.as_mut().poll(&mut context).is_pending() {
+                file.driver().submit();
+                let asleep = Instant::now();
+                let mut fds = [PollFd::new(file.driver().event_fd(), PollFlags::POLLIN)];
+                assert_eq!(poll(&mut fds, PollTimeout::from(OVERSLEPT)), Ok(1), "asleep in round {round}");
+                // When its time is over, poll looks once more, and finds what did not wake it.
+                assert!(asleep.elapsed().as_millis() < OVERSLEPT.into(), "not woken in round {round}");
+                file.driver().reap();
+            }
+        }
+    });
 }
 
 #[test]
