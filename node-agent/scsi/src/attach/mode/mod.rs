@@ -1,6 +1,8 @@
 //! Mode parameters (SPC-5 6.13–6.16, 7.5): what an initiator may look at and change.
 //!
-//! They are shared by all initiators (TST 000b). No MODE PARAMETERS CHANGED unit attention is raised: a
+//! They are shared by all initiators (TST 000b), and where they are kept over a restart, every change is
+//! saved, with SP or without: an initiator relies on what it set, and nobody could tell it of a restart.
+//! So saved values are the current ones. No MODE PARAMETERS CHANGED unit attention is raised: a
 //! ring does not tell initiators apart, and the one that made the change would most likely get it.
 
 mod pages;
@@ -58,6 +60,11 @@ impl Mode {
 
     pub(crate) fn sense_format(&self) -> SenseFormat {
         if self.state.get().descriptor_sense { SenseFormat::Descriptor } else { SenseFormat::Fixed }
+    }
+
+    /// Whether changes are saved.
+    fn saves(&self) -> bool {
+        self.keep.is_some()
     }
 
     /// The state as pages show it.

@@ -3,7 +3,7 @@
 use lunette_backend::{Backend, IoError, IoErrorKind};
 use lunette_iobuf::DataBuf;
 
-use crate::attach::mode::pages::{self, PAGES};
+use crate::attach::mode::pages::{PAGES, Page, SPF};
 use crate::attach::mode::{Mode, ModeState};
 use crate::cdb::Cdb;
 use crate::disk::Answer;
@@ -15,31 +15,32 @@ use crate::{ByteRange, Op, Outcome, ScsiDisk, Sense, asc};
 pub struct ModeSelect {
     /// Whether it is the 10-byte command, with its longer header.
     pub ten: bool,
+    /// SP: save the values, too.
+    pub save: bool,
     /// PARAMETER LIST LENGTH.
     pub len: u32,
 }
 
 pub(crate) fn parse_mode_select6(cdb: Cdb<'_>) -> Result<Op, Sense> {
-    parse(cdb, ModeSelect { ten: false, len: u32::from(cdb.u8(4)) })
+    parse(cdb, false, u32::from(cdb.u8(4)))
 }
 
 pub(crate) fn parse_mode_select10(cdb: Cdb<'_>) -> Result<Op, Sense> {
-    parse(cdb, ModeSelect { ten: true, len: u32::from(cdb.be16(7)) })
+    parse(cdb, true, u32::from(cdb.be16(7)))
 }
 
-fn parse(cdb: Cdb<'_>, select: ModeSelect) -> Result<Op, Sense> {
-    if cdb.bit(1, 0) {
-        // SP: nothing is saved in the sense of SPC.
-        return Err(Cdb::invalid(1, 0));
-    }
-    if select.len > 0 && !cdb.bit(1, 4) {
+fn parse(cdb: Cdb<'_>, ten: bool, len: u32) -> Result<Op, Sense> {
+    if len > 0 && !cdb.bit(1, 4) {
         // PF zero: pages in a vendor's own format.
         return Err(Cdb::invalid(1, 4));
     }
-    Ok(Op::ModeSelect(select))
+    Ok(Op::ModeSelect(ModeSelect { ten, save: cdb.bit(1, 0), len }))
 }
 
 pub(crate) async fn select<B: Backend>(disk: &ScsiDisk<B>, select: &ModeSelect, data: DataBuf) -> Answer {
+    if select.save && !disk.mode.saves() {
+        return Err(Cdb::invalid(1, 0).into());
+    }
     if select.len == 0 {
         return Ok(Outcome::good());
     }
@@ -135,24 +136,32 @@ fn read_descriptor(list: &[u8], header: &Header, medium: Medium) -> Result<(), S
 
 /// One page at `at`; returns the state with it and where the next one begins.
 fn read_page(mode: &Mode, state: ModeState, list: &[u8], at: usize) -> Result<(ModeState, usize), Sense> {
-    const SPF: u8 = 0x40;
-    let &[code, len, ..] = &list[at..] else {
-        return Err(Sense::illegal(asc::PARAMETER_LIST_LENGTH_ERROR));
-    };
-    let page = PAGES.iter().find(|page| code & 0x3f == page.code && code & SPF == 0);
-    let page = page.ok_or_else(|| Sense::parameter(at))?;
-    let current = (page.show)(mode.shown(state));
-    if usize::from(len) != current.len() - 2 {
-        return Err(Sense::parameter(at + 1));
+    let page = find_page(list, at)?;
+    let current = page.show(mode.shown(state), mode.saves());
+    let length = if page.subpage == 0 { 1..2 } else { 2..4 };
+    let given = list.get(at..at + page.header_len()).ok_or(TOO_SHORT)?;
+    if given[length.clone()] != current[length.clone()] {
+        return Err(Sense::parameter(at + length.start));
     }
     let end = at + current.len();
-    let bytes = list.get(at..end).ok_or(Sense::illegal(asc::PARAMETER_LIST_LENGTH_ERROR))?;
-    let mask = pages::mask(page, mode.changeable());
-    let fixed = (2..current.len()).find(|&i| (bytes[i] ^ current[i]) & !mask[i] != 0);
+    let bytes = list.get(at..end).ok_or(TOO_SHORT)?;
+    let mask = page.mask(mode.changeable(), mode.saves());
+    let fixed = (page.header_len()..current.len()).find(|&i| (bytes[i] ^ current[i]) & !mask[i] != 0);
     match fixed {
         Some(i) => Err(Sense::parameter(at + i)),
-        None => Ok((take_over(mode, state, (page.apply)(state, bytes)), end)),
+        None => Ok((take_over(mode, state, page.apply(state, bytes)), end)),
     }
+}
+
+const TOO_SHORT: Sense = Sense::illegal(asc::PARAMETER_LIST_LENGTH_ERROR);
+
+/// The page whose header begins at `at`. PS is reserved here, but initiators that send back what they
+/// were shown leave it set.
+fn find_page(list: &[u8], at: usize) -> Result<&'static Page, Sense> {
+    let &[first, second, ..] = &list[at..] else { return Err(TOO_SHORT) };
+    let subpage = if first & SPF == 0 { None } else { Some(second) };
+    let is_it = |page: &&Page| first & 0x3f == page.code && subpage == Some(page.subpage).filter(|code| *code != 0);
+    PAGES.iter().find(is_it).ok_or_else(|| Sense::parameter(at))
 }
 
 /// A bit that is shown differently from how it is held (WCE without a cache) keeps what is held.

@@ -2,7 +2,7 @@
 
 use lunette_backend::Backend;
 
-use crate::attach::mode::pages::{self, PAGES, Page};
+use crate::attach::mode::pages::{PAGES, Page};
 use crate::attach::mode::{Mode, ModeState};
 use crate::cdb::Cdb;
 use crate::{Op, ScsiDisk, Sense, asc};
@@ -35,7 +35,7 @@ pub enum PageControl {
     Changeable,
     /// Those after a reset.
     Default,
-    /// Those that survive a power cycle; not supported.
+    /// Those that survive a power cycle.
     Saved,
 }
 
@@ -72,32 +72,35 @@ fn parse(cdb: Cdb<'_>, ten: bool) -> ModeSense {
 
 pub(crate) fn sense<B: Backend>(disk: &ScsiDisk<B>, request: &ModeSense) -> Result<Vec<u8>, Sense> {
     let wanted = wanted(request)?;
-    if request.control == PageControl::Saved {
+    if request.control == PageControl::Saved && !disk.mode.saves() {
         return Err(Sense::illegal(asc::SAVING_PARAMETERS_NOT_SUPPORTED));
     }
-    let pages: Vec<u8> = wanted.flat_map(|page| values(&disk.mode, page, request.control)).collect();
+    let pages: Vec<u8> = wanted.into_iter().flat_map(|page| values(&disk.mode, page, request.control)).collect();
     let descriptor = block_descriptor(disk, request);
     let header = header(disk, request, descriptor.len(), pages.len());
     Ok([header, descriptor, pages].concat())
 }
 
-/// The pages that are asked for; an unknown one is an error, and so is a subpage: there are none yet.
-fn wanted(request: &ModeSense) -> Result<impl Iterator<Item = &'static Page> + use<>, Sense> {
-    if request.subpage != 0 && request.subpage != ALL_SUBPAGES {
-        return Err(Cdb::invalid(3, 7));
-    }
-    let code = request.page;
-    if code != ALL_PAGES && !PAGES.iter().any(|page| page.code == code) {
+/// The pages that are asked for; one that does not exist is an error.
+fn wanted(request: &ModeSense) -> Result<Vec<&'static Page>, Sense> {
+    let (code, subpage) = (request.page, request.subpage);
+    let of_code = |page: &&Page| code == ALL_PAGES || page.code == code;
+    let of_subpage = |page: &&Page| subpage == ALL_SUBPAGES || page.subpage == subpage;
+    if !PAGES.iter().any(|page| of_code(&page)) {
         return Err(Cdb::invalid(2, 5));
     }
-    Ok(PAGES.iter().filter(move |page| code == ALL_PAGES || page.code == code))
+    if code == ALL_PAGES && subpage != 0 && subpage != ALL_SUBPAGES {
+        return Err(Cdb::invalid(3, 7));
+    }
+    let pages: Vec<_> = PAGES.iter().filter(of_code).filter(of_subpage).collect();
+    if pages.is_empty() { Err(Cdb::invalid(3, 7)) } else { Ok(pages) }
 }
 
 fn values(mode: &Mode, page: &Page, control: PageControl) -> Vec<u8> {
     match control {
-        PageControl::Changeable => pages::mask(page, mode.changeable()),
-        PageControl::Default => (page.show)(mode.shown(ModeState::default())),
-        PageControl::Current | PageControl::Saved => (page.show)(mode.shown(mode.state.get())),
+        PageControl::Changeable => page.mask(mode.changeable(), mode.saves()),
+        PageControl::Default => page.show(mode.shown(ModeState::default()), mode.saves()),
+        PageControl::Current | PageControl::Saved => page.show(mode.shown(mode.state.get()), mode.saves()),
     }
 }
 
