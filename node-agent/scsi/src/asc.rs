@@ -40,8 +40,13 @@ pub const SPACE_ALLOCATION_FAILED: Asc = Asc(0x27, 0x07);
 pub const CAPACITY_CHANGED: Asc = Asc(0x2a, 0x09);
 /// SAVING PARAMETERS NOT SUPPORTED (SPC-5 6.14.1).
 pub const SAVING_PARAMETERS_NOT_SUPPORTED: Asc = Asc(0x39, 0x00);
+/// LOGICAL UNIT FAILED SELF-TEST (SPC-5 5.14.2).
+pub const FAILED_SELF_TEST: Asc = Asc(0x3e, 0x03);
 /// INTERNAL TARGET FAILURE: a fault of our own (SAM-5 5.8.6).
 pub const INTERNAL_TARGET_FAILURE: Asc = Asc(0x44, 0x00);
+/// SET TARGET PORT GROUPS COMMAND FAILED: the state is one that the unit can be in, but not by its own doing
+/// (SPC-5 6.45).
+pub const SET_TARGET_PORT_GROUPS_FAILED: Asc = Asc(0x67, 0x0a);
 
 #[cfg(test)]
 mod tests {
@@ -68,7 +73,9 @@ mod tests {
             (SPACE_ALLOCATION_FAILED, 0x2707),
             (CAPACITY_CHANGED, 0x2a09),
             (SAVING_PARAMETERS_NOT_SUPPORTED, 0x3900),
+            (FAILED_SELF_TEST, 0x3e03),
             (INTERNAL_TARGET_FAILURE, 0x4400),
+            (SET_TARGET_PORT_GROUPS_FAILED, 0x670a),
         ];
         for (asc, number) in published {
             assert_eq!(u16::from_be_bytes([asc.0, asc.1]), number, "{asc:?}");

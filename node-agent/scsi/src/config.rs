@@ -3,7 +3,7 @@
 
 use std::io;
 
-use crate::{BlockSize, ModeState};
+use crate::{Access, BlockSize, ModeState};
 
 /// Keeps mode parameters over a restart of the process; called before MODE SELECT is acknowledged.
 pub type KeepMode = Box<dyn Fn(ModeState) -> io::Result<()>>;
@@ -23,13 +23,23 @@ pub struct Config {
     /// Whether LIO's core answers reservations for this LUN (`emulate_pr=1`), so that they are reported
     /// as supported.
     pub reservations: bool,
+    /// How it can be reached, as far as its fabric has said; [`ScsiDisk::set_access`](crate::ScsiDisk::set_access)
+    /// tells it what becomes known later.
+    pub access: Option<Access>,
 }
 
 impl Config {
     /// A configuration with default limits and mode parameters.
     #[must_use]
     pub fn new(identity: Identity) -> Self {
-        Self { identity, limits: Limits::default(), mode: ModeState::default(), keep_mode: None, reservations: true }
+        Self {
+            identity,
+            limits: Limits::default(),
+            mode: ModeState::default(),
+            keep_mode: None,
+            reservations: true,
+            access: None,
+        }
     }
 }
 
@@ -40,6 +50,8 @@ pub struct Identity {
     pub naa: [u8; 16],
     /// The unit serial number (VPD page 80h), ASCII; what is longer than 252 bytes is cut off.
     pub serial: String,
+    /// The UUID designator (type Ah, SPC-5 7.7.6.12), where the unit has a UUID of its own.
+    pub uuid: Option<[u8; 16]>,
     /// T10 VENDOR IDENTIFICATION, padded with spaces.
     pub vendor: [u8; 8],
     /// PRODUCT IDENTIFICATION, padded with spaces.
@@ -55,6 +67,7 @@ impl Identity {
         Self {
             naa,
             serial: serial.into(),
+            uuid: None,
             vendor: *b"LUNETTE ",
             product: *b"VIRTUAL DISK    ",
             revision: padded(env!("CARGO_PKG_VERSION").as_bytes()),

@@ -4,7 +4,7 @@
 //! in the future of [`ScsiDisk::execute`] itself, without an allocation; every other command goes
 //! through a boxed future, so that it does not make that one larger.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use lunette_backend::{Backend, Discard, Disk, Durability, Geometry, IoError, IoErrorKind};
 use lunette_iobuf::DataBuf;
@@ -14,7 +14,10 @@ use crate::opcodes::{self, Support};
 use crate::parameters::{deliver, finish_without_data};
 use crate::range_lock::RangeLock;
 use crate::refusal::{Refusal, TroubleLog};
-use crate::{BlockSize, ByteRange, Config, LbaRange, Op, Outcome, Sense, SenseFormat, SenseKey, asc, attach, data};
+use crate::statistics::Statistics;
+use crate::{
+    Access, BlockSize, ByteRange, Config, LbaRange, Op, Outcome, Sense, SenseFormat, SenseKey, asc, attach, data,
+};
 
 /// A SCSI disk over a backend.
 pub struct ScsiDisk<B> {
@@ -22,6 +25,9 @@ pub struct ScsiDisk<B> {
     pub(crate) config: Config,
     pub(crate) mode: Mode,
     pub(crate) locks: RangeLock,
+    pub(crate) statistics: Statistics,
+    /// How it can be reached, as far as that is known.
+    pub(crate) access: RefCell<Option<Access>>,
     capacity_changed: Cell<bool>,
     /// Whether storage was out of reach when a command last failed.
     away: Cell<bool>,
@@ -35,11 +41,14 @@ impl<B: Backend> ScsiDisk<B> {
     /// A logical unit over an open volume.
     pub fn new(disk: Disk<B>, mut config: Config) -> Self {
         let mode = Mode::new(config.mode, disk.geometry().volatile_cache, config.keep_mode.take());
+        let access = config.access.take();
         Self {
             disk,
             config,
             mode,
             locks: RangeLock::new(),
+            statistics: Statistics::default(),
+            access: RefCell::new(access),
             capacity_changed: Cell::new(false),
             away: Cell::new(false),
             trouble: TroubleLog::default(),
@@ -72,6 +81,11 @@ impl<B: Backend> ScsiDisk<B> {
         self.capacity_changed.set(true);
     }
 
+    /// Tells it how it can be reached, once its fabric has said, and whenever that changes.
+    pub fn set_access(&self, access: Access) {
+        self.access.replace(Some(access));
+    }
+
     /// Carries a command out.
     ///
     /// `data` has the length that the initiator expects to transfer, which may differ from what the CDB
@@ -79,8 +93,16 @@ impl<B: Backend> ScsiDisk<B> {
     pub async fn execute(&self, cdb: &[u8], data: DataBuf) -> Outcome {
         let answer = match Op::parse(cdb) {
             Ok(op) if self.must_hear_of_capacity(&op) => Err(capacity_changed().into()),
-            Ok(Op::Read(transfer)) => self.read(&transfer, data).await,
-            Ok(Op::Write(transfer)) => self.write(&transfer, data).await,
+            Ok(Op::Read(transfer)) => {
+                let answer = self.read(&transfer, data).await;
+                self.statistics.note_read(transfer.range.blocks, answer.is_ok());
+                answer
+            }
+            Ok(Op::Write(transfer)) => {
+                let answer = self.write(&transfer, data).await;
+                self.statistics.note_write(transfer.range.blocks, answer.is_ok());
+                answer
+            }
             Ok(op) => Box::pin(self.execute_other(op, data)).await,
             Err(sense) => Err(sense.into()),
         };
@@ -97,6 +119,9 @@ impl<B: Backend> ScsiDisk<B> {
             Op::WriteSame(same) => data::write_same(self, &same, data).await,
             Op::CompareAndWrite(swap) => data::compare_and_write(self, &swap, data).await,
             Op::StartStopUnit(request) => attach::start_stop(self, request, data).await,
+            Op::SendDiagnostic(diagnostic) => attach::send_diagnostic(self, diagnostic, data).await,
+            Op::SetTargetPortGroups { len } => attach::set_port_groups(self, len, &data),
+            Op::LogSelect(select) => attach::log_select(self, select, data),
             Op::ModeSelect(select) => attach::mode::select(self, &select, data).await,
             Op::TestUnitReady => self.test_unit_ready(data).await,
             op => self.report(op, data),
@@ -110,6 +135,9 @@ impl<B: Backend> ScsiDisk<B> {
             Op::ReadCapacity10 => (attach::read_capacity10(self), u32::MAX),
             Op::ReadCapacity16 { allocation } => (attach::read_capacity16(self), allocation),
             Op::ModeSense(sense) => (attach::mode::sense(self, &sense)?, sense.allocation),
+            Op::LogSense(sense) => (attach::log_sense(self, sense)?, sense.allocation),
+            Op::ReceiveDiagnosticResults { allocation } => (attach::diagnostic_results(), allocation),
+            Op::ReportTargetPortGroups(report) => (attach::report_port_groups(self, report)?, report.allocation),
             Op::RequestSense { descriptor, allocation } => (self.request_sense(descriptor), allocation),
             Op::ReportSupportedOpcodes(report) => {
                 (opcodes::report_opcodes(&report, self.support())?, report.allocation)
@@ -168,7 +196,13 @@ impl<B: Backend> ScsiDisk<B> {
 
     pub(crate) fn support(&self) -> Support {
         let discard = self.geometry().discard != Discard::Unsupported;
-        Support { discard, reservations: self.config.reservations }
+        let tpgs = self.access.borrow().as_ref().map_or(0, |access| access.group.tpgs());
+        Support {
+            discard,
+            reservations: self.config.reservations,
+            port_groups: tpgs != 0,
+            explicit_port_groups: tpgs & 2 != 0,
+        }
     }
 
     /// The bytes of a run of blocks that lies inside the volume.

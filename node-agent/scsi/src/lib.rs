@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 pub mod asc;
 mod attach;
 mod cdb;
@@ -24,8 +25,10 @@ mod parameters;
 mod range_lock;
 mod refusal;
 mod sense;
+mod statistics;
 mod units;
 
+pub use access::{Access, AccessState, PortGroup, TargetPort};
 pub use attach::mode::ModeState;
 pub use config::{Config, Identity, KeepMode, Limits};
 pub use disk::ScsiDisk;

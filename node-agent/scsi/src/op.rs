@@ -3,7 +3,7 @@
 //! Whether the LUN can do it (its size, its limits, its write protection) is the handlers' to say.
 
 pub use crate::attach::mode::{ModeSelect, ModeSense, PageControl};
-pub use crate::attach::{Inquiry, StartStop};
+pub use crate::attach::{Diagnostic, Inquiry, LogSelect, LogSense, PortGroupReport, StartStop};
 pub use crate::data::{ByteCheck, CompareAndWrite, Transfer, Unmap, Verify, WriteSame};
 pub use crate::opcodes::{OpcodeReport, Selection};
 use crate::{LbaRange, Sense, opcodes};
@@ -20,6 +20,12 @@ pub enum Op {
     ModeSense(ModeSense),
     ModeSelect(ModeSelect),
     StartStopUnit(StartStop),
+    LogSense(LogSense),
+    LogSelect(LogSelect),
+    SendDiagnostic(Diagnostic),
+    ReceiveDiagnosticResults { allocation: u32 },
+    ReportTargetPortGroups(PortGroupReport),
+    SetTargetPortGroups { len: u32 },
     ReportSupportedOpcodes(OpcodeReport),
     ReportSupportedTmfs { extended: bool, allocation: u32 },
     Read(Transfer),

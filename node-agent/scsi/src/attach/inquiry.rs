@@ -4,7 +4,7 @@ use lunette_backend::Backend;
 
 use crate::attach::vpd;
 use crate::cdb::Cdb;
-use crate::{Identity, Op, ScsiDisk, Sense};
+use crate::{Access, Identity, Op, ScsiDisk, Sense};
 
 /// INQUIRY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,17 +42,22 @@ pub(crate) fn parse_inquiry(cdb: Cdb<'_>) -> Result<Op, Sense> {
 
 pub(crate) fn inquiry<B: Backend>(disk: &ScsiDisk<B>, inquiry: Inquiry) -> Result<Vec<u8>, Sense> {
     match inquiry.page {
-        None => Ok(standard(&disk.config.identity).to_vec()),
+        None => Ok(standard(&disk.config.identity, disk.access.borrow().as_ref()).to_vec()),
         Some(page) => vpd::page(disk, page).ok_or_else(|| Cdb::invalid(2, 7)),
     }
 }
 
-fn standard(id: &Identity) -> [u8; STANDARD_LEN as usize] {
+fn standard(id: &Identity, access: Option<&Access>) -> [u8; STANDARD_LEN as usize] {
+    const MULTIP: u8 = 0x10;
     let mut d = [0; STANDARD_LEN as usize];
     // Byte 0: a connected direct access block device. Byte 1: not removable.
     d[2] = VERSION;
     d[3] = 0x02; // RESPONSE DATA FORMAT
     d[4] = STANDARD_LEN - 5;
+    if let Some(access) = access {
+        d[5] = access.group.tpgs() << 4;
+        d[6] = if access.ports.len() > 1 { MULTIP } else { 0 };
+    }
     d[7] = 0x02; // CMDQUE
     d[8..16].copy_from_slice(&id.vendor);
     d[16..32].copy_from_slice(&id.product);

@@ -1,16 +1,25 @@
 //! What an initiator asks when it attaches: who the LUN is, how large, how it behaves.
 //!
-//! These commands touch no data; the only one that reaches the storage is a stop, which flushes.
+//! These commands touch no data; those that reach the storage are a stop, which flushes, and a self-test.
 
 mod capacity;
+mod diagnostic;
 mod inquiry;
+mod log;
 pub mod mode;
+mod port_groups;
 mod start_stop;
 mod vpd;
 
 pub(crate) use capacity::{parse_read_capacity10, parse_read_capacity16, read_capacity10, read_capacity16};
+pub use diagnostic::Diagnostic;
+pub(crate) use diagnostic::{diagnostic_results, parse_receive_diagnostic, parse_send_diagnostic, send_diagnostic};
 pub use inquiry::Inquiry;
 pub(crate) use inquiry::{inquiry, parse_inquiry};
+pub use log::{LogSelect, LogSense};
+pub(crate) use log::{log_select, log_sense, parse_log_select, parse_log_sense};
+pub use port_groups::PortGroupReport;
+pub(crate) use port_groups::{parse_report_port_groups, parse_set_port_groups, report_port_groups, set_port_groups};
 pub use start_stop::StartStop;
 pub(crate) use start_stop::{parse_start_stop, start_stop};
 

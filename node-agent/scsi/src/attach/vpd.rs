@@ -1,79 +1,57 @@
 //! Vital product data pages (SPC-5 7.7, SBC-4 6.6): one table of pages, which page 00h lists.
+//!
+//! The pages of SBC are here; those that say who and where the unit is are in `identification`, and the
+//! rest of SPC's in `general`.
+
+mod general;
+pub mod identification;
 
 use lunette_backend::{Backend, Discard};
 
-use crate::{Identity, ScsiDisk};
+use crate::ScsiDisk;
 
-/// One page: its code and what builds its bytes after the four of the header.
+/// One page: its code and what builds its bytes after the four of the header, or nothing where there is
+/// nothing to say.
 struct Page<B> {
     code: u8,
-    body: fn(&ScsiDisk<B>) -> Vec<u8>,
+    body: fn(&ScsiDisk<B>) -> Option<Vec<u8>>,
 }
 
 /// The pages, in ascending order as page 00h must list them.
-fn pages<B: Backend>() -> [Page<B>; 6] {
+fn pages<B: Backend>() -> [Page<B>; 10] {
     [
-        Page { code: 0x00, body: supported_pages },
-        Page { code: 0x80, body: unit_serial_number },
-        Page { code: 0x83, body: device_identification },
-        Page { code: 0xb0, body: block_limits },
-        Page { code: 0xb1, body: block_device_characteristics },
-        Page { code: 0xb2, body: logical_block_provisioning },
+        Page { code: 0x00, body: |disk| Some(supported_pages(disk)) },
+        Page { code: 0x80, body: |disk| Some(unit_serial_number(disk)) },
+        Page { code: 0x83, body: |disk| Some(identification::device_identification(disk)) },
+        Page { code: 0x86, body: |disk| Some(general::extended_inquiry(disk)) },
+        Page { code: 0x87, body: |_| Some(general::mode_page_policy()) },
+        Page { code: 0x88, body: identification::scsi_ports },
+        Page { code: 0xb0, body: |disk| Some(block_limits(disk)) },
+        Page { code: 0xb1, body: |disk| Some(block_device_characteristics(disk)) },
+        Page { code: 0xb2, body: |disk| Some(logical_block_provisioning(disk)) },
+        Page { code: 0xb7, body: |_| Some(block_limits_extension()) },
     ]
 }
 
 /// A whole page, or nothing for one that is not supported.
 pub(super) fn page<B: Backend>(disk: &ScsiDisk<B>, code: u8) -> Option<Vec<u8>> {
     let page = pages::<B>().into_iter().find(|page| page.code == code)?;
-    let body = (page.body)(disk);
+    let body = (page.body)(disk)?;
     let len = u16::try_from(body.len()).unwrap_or(u16::MAX);
     let [high, low] = len.to_be_bytes();
     Some([&[0, code, high, low], body.as_slice()].concat())
 }
 
-fn supported_pages<B: Backend>(_: &ScsiDisk<B>) -> Vec<u8> {
-    pages::<B>().iter().map(|page| page.code).collect()
+fn supported_pages<B: Backend>(disk: &ScsiDisk<B>) -> Vec<u8> {
+    // Page 00h is one of them, and asking it here would not end.
+    let supported = |page: &Page<B>| page.code == 0 || (page.body)(disk).is_some();
+    pages::<B>().into_iter().filter(supported).map(|page| page.code).collect()
 }
 
 /// Its length has to fit one byte in SPC-2 initiators.
 fn unit_serial_number<B>(disk: &ScsiDisk<B>) -> Vec<u8> {
     let serial = disk.config.identity.serial.as_bytes();
     serial[..serial.len().min(252)].to_vec()
-}
-
-/// Designation descriptors. Those of target ports and target port groups would join here.
-fn device_identification<B>(disk: &ScsiDisk<B>) -> Vec<u8> {
-    let id = &disk.config.identity;
-    [naa(id), t10_vendor_id(id)].concat()
-}
-
-/// CODE SET of a designation descriptor (SPC-5 table 593).
-#[derive(Clone, Copy)]
-enum CodeSet {
-    Binary = 1,
-    Ascii = 2,
-}
-
-/// DESIGNATOR TYPE, associated with the logical unit (SPC-5 table 594).
-#[derive(Clone, Copy)]
-enum DesignatorType {
-    T10VendorId = 1,
-    Naa = 3,
-}
-
-fn naa(id: &Identity) -> Vec<u8> {
-    designation(CodeSet::Binary, DesignatorType::Naa, &id.naa)
-}
-
-fn t10_vendor_id(id: &Identity) -> Vec<u8> {
-    let serial = id.serial.as_bytes();
-    let name = [&id.vendor, &serial[..serial.len().min(240)]].concat();
-    designation(CodeSet::Ascii, DesignatorType::T10VendorId, &name)
-}
-
-fn designation(code_set: CodeSet, kind: DesignatorType, designator: &[u8]) -> Vec<u8> {
-    let len = u8::try_from(designator.len()).expect("designators are at most 248 bytes");
-    [&[code_set as u8, kind as u8, 0, len], designator].concat()
 }
 
 /// Page B0h (SBC-4 6.6.4).
@@ -136,4 +114,9 @@ fn logical_block_provisioning<B: Backend>(disk: &ScsiDisk<B>) -> Vec<u8> {
         (true, true) => 2,
     };
     vec![0, flags, provisioning, 0]
+}
+
+/// Page B7h (SBC-4 6.6.5): neither streams nor scattered writes.
+fn block_limits_extension() -> Vec<u8> {
+    vec![0; 28]
 }

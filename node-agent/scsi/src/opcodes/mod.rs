@@ -21,6 +21,10 @@ pub enum Need {
     Nothing,
     /// Storage that can give space back.
     Discard,
+    /// Target port groups whose state is reported.
+    PortGroups,
+    /// Target port groups whose state initiators may set.
+    ExplicitPortGroups,
     /// LIO's core, which always answers it for us.
     Core,
     /// LIO's core, where it emulates reservations for this LUN.
@@ -53,6 +57,10 @@ pub struct Support {
     pub discard: bool,
     /// Whether LIO's core answers reservations.
     pub reservations: bool,
+    /// Whether the state of target port groups is reported.
+    pub port_groups: bool,
+    /// Whether initiators may set it.
+    pub explicit_port_groups: bool,
 }
 
 impl Opcode {
@@ -62,6 +70,8 @@ impl Opcode {
         match self.need {
             Need::Nothing | Need::Core => true,
             Need::Discard => support.discard,
+            Need::PortGroups => support.port_groups,
+            Need::ExplicitPortGroups => support.explicit_port_groups,
             Need::CoreReservations => support.reservations,
         }
     }

@@ -4,12 +4,16 @@
 //! protection fields (RDPROTECT, WRPROTECT, VRPROTECT: the medium has no protection information), the
 //! group number (GROUP_SUP is zero), NACA (NORMACA is zero).
 
-use super::Need::{Core, CoreReservations, Discard};
+use super::Need::{Core, CoreReservations, Discard, ExplicitPortGroups, PortGroups};
 use super::{Need, Opcode, parse_report_opcodes, parse_report_tmfs};
 use crate::attach::mode::{parse_mode_select6, parse_mode_select10, parse_mode_sense6, parse_mode_sense10};
 use crate::attach::{
     parse_inquiry, parse_read_capacity10, parse_read_capacity16, parse_request_sense, parse_start_stop,
     parse_test_unit_ready,
+};
+use crate::attach::{
+    parse_log_select, parse_log_sense, parse_receive_diagnostic, parse_report_port_groups, parse_send_diagnostic,
+    parse_set_port_groups,
 };
 use crate::cdb::Cdb;
 use crate::data::{
@@ -65,6 +69,8 @@ pub static OPCODES: &[Opcode] = &[
     core("RELEASE (6)", &[0x17, 0, 0, 0, 0, 0], CoreReservations),
     op("MODE SENSE (6)", &[0x1a, 0x08, 0xff, 0xff, 0xff, 0], USUAL, parse_mode_sense6),
     op("START STOP UNIT", &[0x1b, 0x01, 0, 0x0f, 0xf7, 0], LONG, parse_start_stop),
+    op("RECEIVE DIAGNOSTIC RESULTS", &[0x1c, 0x01, 0xff, 0xff, 0xff, 0], USUAL, parse_receive_diagnostic),
+    op("SEND DIAGNOSTIC", &[0x1d, 0xf7, 0, 0xff, 0xff, 0], LONG, parse_send_diagnostic),
     op("READ CAPACITY (10)", &[0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0], USUAL, parse_read_capacity10),
     op("READ (10)", &[0x28, 0x18, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0], USUAL, parse_read10),
     op("WRITE (10)", &[0x2a, 0x18, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0], USUAL, parse_write10),
@@ -72,6 +78,8 @@ pub static OPCODES: &[Opcode] = &[
     op("SYNCHRONIZE CACHE (10)", &[0x35, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0], LONG, parse_sync10),
     op("WRITE SAME (10)", &[0x41, 0x18, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0], LONG, parse_write_same10),
     op("UNMAP", &[0x42, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0], LONG, parse_unmap).needs(Discard),
+    op("LOG SELECT", &[0x4c, 0x02, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0], USUAL, parse_log_select),
+    op("LOG SENSE", &[0x4d, 0, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 0], USUAL, parse_log_sense),
     op("MODE SELECT (10)", &[0x55, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0], LONG, parse_mode_select10),
     core("RESERVE (10)", &[0x56, 0, 0, 0, 0, 0, 0, 0, 0, 0], CoreReservations),
     core("RELEASE (10)", &[0x57, 0, 0, 0, 0, 0, 0, 0, 0, 0], CoreReservations),
@@ -96,8 +104,10 @@ pub static OPCODES: &[Opcode] = &[
     op("WRITE SAME (16)", &[0x93, 0x19, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0], LONG, parse_write_same16),
     op("READ CAPACITY (16)", &[0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_read_capacity16).action(),
     core("REPORT LUNS", &[0xa0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], Core),
+    op("REPORT TARGET PORT GROUPS", &[0xa3, 0xea, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_report_port_groups).action().needs(PortGroups),
     op("REPORT SUPPORTED OPERATION CODES", &[0xa3, 0x0c, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_report_opcodes).action(),
     op("REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", &[0xa3, 0x0d, 0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_report_tmfs).action(),
+    op("SET TARGET PORT GROUPS", &[0xa4, 0x0a, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_set_port_groups).action().needs(ExplicitPortGroups),
     op("READ (12)", &[0xa8, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_read12),
     op("WRITE (12)", &[0xaa, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_write12),
     op("VERIFY (12)", &[0xaf, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_verify12),

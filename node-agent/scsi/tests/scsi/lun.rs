@@ -5,7 +5,9 @@ use std::rc::Rc;
 
 use futures::executor::block_on;
 use lunette_backend::{Discard, Disk, Geometry};
-use lunette_scsi::{Config, Identity, Limits, ModeState, Outcome, ScsiDisk, SenseKey};
+use lunette_scsi::{
+    Access, AccessState, Config, Identity, Limits, ModeState, Outcome, PortGroup, ScsiDisk, SenseKey, TargetPort,
+};
 
 use crate::buffer::Memory;
 use crate::ram::Ram;
@@ -46,6 +48,20 @@ pub fn geometry(block_size: u32) -> Geometry {
     }
 }
 
+/// One port in one group, as LIO has them by default.
+pub fn access() -> Access {
+    let group = PortGroup {
+        id: 3,
+        state: AccessState::ActiveOptimized,
+        supported: vec![AccessState::ActiveOptimized, AccessState::Standby],
+        preferred: false,
+        implicit: true,
+        explicit: true,
+        transition_seconds: 7,
+    };
+    Access { group, ports: vec![TargetPort { relative_id: 0x0102, name: "iqn.2026-01.a:t,t,0x0001".to_owned() }] }
+}
+
 impl Lun {
     /// 64 blocks of 512 bytes.
     pub fn new() -> Self {
@@ -61,6 +77,7 @@ impl Lun {
         let kept = Rc::new(RefCell::new(Vec::new()));
         let keeper = kept.clone();
         let mut config = Config::new(Identity::new(NAA, "0123456789abcdef"));
+        config.access = Some(access());
         config.limits = Limits { max_transfer: 32 << 10, max_write_same: 64 << 10, ..Limits::default() };
         config.limits.max_unmap_descriptors = 4;
         config.limits.max_unmap_blocks = 48;

@@ -2,7 +2,7 @@
 
 use lunette_scsi::opcodes::OPCODES;
 
-use crate::lun::{INVALID_FIELD_IN_CDB, Lun, STALE};
+use crate::lun::{INVALID_FIELD_IN_CDB, INVALID_OPCODE, Lun, STALE, access};
 
 fn report(option: u8, code: u8, action: u8) -> [u8; 12] {
     [0xa3, 0x0c, option, code, 0, action, 0, 0, 0xff, 0xff, 0, 0]
@@ -72,6 +72,29 @@ fn reservations_are_listed_where_the_core_answers_them() {
     };
     assert_eq!(supported(true), (3, 3));
     assert_eq!(supported(false), (1, 3));
+}
+
+#[test]
+fn commands_for_port_groups_are_listed_where_there_are_some() {
+    let supported = |implicit, explicit| {
+        let mut access = access();
+        (access.group.implicit, access.group.explicit) = (implicit, explicit);
+        let lun = Lun::with(|_| (), |config| config.access = Some(access));
+        (lun.data_in(&report(2, 0xa3, 0x0a), 64)[1], lun.data_in(&report(2, 0xa4, 0x0a), 64)[1])
+    };
+    assert_eq!(supported(true, true), (3, 3));
+    assert_eq!(supported(true, false), (3, 1));
+    assert_eq!(supported(false, false), (1, 1));
+}
+
+#[test]
+fn what_other_devices_have_is_refused_as_an_unknown_command() {
+    let lun = Lun::new();
+    // ATA PASS-THROUGH, READ BUFFER, WRITE BUFFER.
+    for code in [0x85, 0xa1, 0x3c, 0x3b] {
+        assert_eq!(lun.check(&[code, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &[]), INVALID_OPCODE, "{code:02x}");
+        assert_eq!(lun.data_in(&report(1, code, 0), 64), [0, 1, 0, 0], "{code:02x}");
+    }
 }
 
 #[test]
