@@ -38,7 +38,7 @@ pub use node::Node;
 pub use plan::{Conflict, Phase, Plan, plan};
 pub use portal::{BadPortal, Portal, PortalTrouble, portal_trouble};
 pub use preflight::{Finding, Preflight};
-pub use read::{ReadError, abandoned_hbas, owners, read_export, read_tree};
+pub use read::{Port, PortGroup, Ports, ReadError, abandoned_hbas, owners, ports, read_export, read_tree};
 pub use secret::{BadChap, Chap, Login, Secret};
 pub use session::{Connection, Session, SessionState, sessions};
 pub use settings::Settings;

@@ -4,6 +4,7 @@
 //! teardown running beside us) counts as not there.
 
 mod backstore;
+mod ports;
 mod target;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,8 @@ use crate::name::{BackstoreName, HbaNumber, Uid};
 use crate::node::Node;
 use crate::step::Step;
 use crate::tree::{Found, Tree};
+
+pub use ports::{Port, PortGroup, Ports, ports};
 
 /// Why configfs could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

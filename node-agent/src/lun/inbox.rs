@@ -3,15 +3,19 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use lunette_scsi::Access;
+
 use super::alarm::Alarm;
 
 /// What a LUN's thread can be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Take no more commands, answer those taken, and end. The ring stays: initiators wait.
     Stop,
     /// The volume has grown: look.
     Resized,
+    /// It is reached in another way than before.
+    Reached(Access),
 }
 
 /// Orders not yet obeyed.

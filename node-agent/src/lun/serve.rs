@@ -93,6 +93,7 @@ fn obey<B: Backend>(unit: &ScsiDisk<B>, inbox: &Inbox) -> bool {
         match order {
             Order::Stop => stop = true,
             Order::Resized => refresh(unit),
+            Order::Reached(access) => unit.set_access(access),
         }
     }
     stop

@@ -5,6 +5,7 @@
 //! from where the source reports it and `lunette-node status` shows it. Level-triggered throughout: a
 //! worker looks at what is and what is wanted, never at what changed.
 
+mod access;
 mod credentials;
 mod export;
 mod intent;

@@ -3,7 +3,7 @@
 use lunette_api::{Lun, WriteCache, conditions::reasons, identity};
 use lunette_backend::{OpenOptions, VolumeId, VolumeSpec};
 use lunette_lio::{Backstore, Iqn, Uid};
-use lunette_scsi::{Config, Identity, KeepMode, Limits};
+use lunette_scsi::{Access, Config, Identity, KeepMode, Limits};
 
 use super::mode_record::ModeRecord;
 use crate::trouble::Trouble;
@@ -53,14 +53,15 @@ impl Wanted {
         backstore
     }
 
-    /// What the LUN tells initiators of itself.
-    pub fn scsi(&self, record: ModeRecord) -> Config {
+    /// What the LUN tells initiators of itself, and how it can be reached as far as that is known.
+    pub fn scsi(&self, record: ModeRecord, access: Option<Access>) -> Config {
         let max_transfer = self.backstore().max_sectors.saturating_mul(self.spec.block_size);
         let limits = Limits { max_transfer, ..Limits::default() };
         let mode = record.read().unwrap_or_default();
         let keep_mode: KeepMode = Box::new(move |mode| record.write(mode));
-        let identity = Identity::new(self.naa, self.uid.as_str());
-        Config { limits, mode, keep_mode: Some(keep_mode), ..Config::new(identity) }
+        let uuid = uuid_bytes(self.uid.as_str());
+        let identity = Identity { uuid, ..Identity::new(self.naa, self.uid.as_str()) };
+        Config { limits, mode, keep_mode: Some(keep_mode), access, ..Config::new(identity) }
     }
 }
 
@@ -105,6 +106,13 @@ fn naa_bytes(wwid: &str) -> Option<[u8; 16]> {
     Some(value.to_be_bytes())
 }
 
+/// The bytes of a UID that is a UUID, as those of the API server are.
+fn uuid_bytes(uid: &str) -> Option<[u8; 16]> {
+    let digits: String = uid.split('-').collect();
+    let is_uuid = uid.len() == 36 && digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    is_uuid.then(|| u128::from_str_radix(&digits, 16).ok()).flatten().map(u128::to_be_bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use lunette_api::conditions::reasons;
@@ -134,6 +142,15 @@ mod tests {
         assert_eq!(wanted.iqn.as_str(), identity::iqn(UID));
         let naa: String = wanted.naa.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(format!("naa.{naa}"), identity::wwid(UID));
+    }
+
+    #[test]
+    fn a_uid_that_is_a_uuid_becomes_a_designator() {
+        let uuid = uuid_bytes(UID).unwrap();
+        assert_eq!((uuid[..2].to_vec(), uuid[14..].to_vec()), (vec![0x3f, 0xa8], vec![0xaf, 0xa6]));
+        for other in ["lun-1", "", "3fa85f64571745628b3fc2c963f66afa6xxxx", "+fa85f64-5717-4562-b3fc-2c963f66afa6"] {
+            assert_eq!(uuid_bytes(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -6,11 +6,14 @@ use std::time::Duration;
 use lunette_api::conditions::reasons;
 use lunette_backend::OpenOptions;
 use lunette_lio::Found;
+use lunette_scsi::Access;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use super::super::intent::Intent;
 use super::super::mode_record::ModeRecord;
 use super::super::wanted::Wanted;
+use super::super::{access, export};
 use super::{DRAIN_WITHIN, FIRST_PAUSE, Worker, doubled, told};
 use crate::lun::{Ended, Job, LunThread, Order, State};
 use crate::storage::AnyPool;
@@ -27,6 +30,8 @@ pub struct Running {
     options: OpenOptions,
     /// The size that it was last told to look for.
     size: Option<u64>,
+    /// How it was last told to be reached.
+    access: Option<Access>,
     since: Instant,
 }
 
@@ -62,7 +67,7 @@ impl Worker {
             self.pause_before_restart().await?;
             let thread = self.start_thread(wanted, pool, found)?;
             let options = wanted.options.clone();
-            self.thread = Some(Running { thread, options, size: None, since: Instant::now() });
+            self.thread = Some(Running { thread, options, size: None, access: None, since: Instant::now() });
         }
         self.wait_until_serving().await?;
         self.progress.serving = true;
@@ -78,6 +83,22 @@ impl Worker {
             running.thread.order(Order::Resized);
             running.size = Some(size);
         }
+    }
+
+    /// Tells the thread through which ports the LUN is reached, and in which state they are, unless it has been
+    /// told so. The kernel makes ports with the target, which is later than the thread.
+    pub(super) async fn ensure_access_is_known(&mut self) -> Result<(), Trouble> {
+        let context = &self.context;
+        let found = export::read(context, &self.uid).await?;
+        let configfs = Arc::clone(&context.configfs);
+        let read = spawn_blocking(move || access::read(configfs.as_ref(), &found)).await;
+        if let (Ok(Some(access)), Some(running)) = (read, &mut self.thread)
+            && running.access.as_ref() != Some(&access)
+        {
+            running.thread.order(Order::Reached(access.clone()));
+            running.access = Some(access);
+        }
+        Ok(())
     }
 
     /// A volume keeps the manner in which it was opened: another one needs another thread. Initiators wait
@@ -127,11 +148,12 @@ impl Worker {
 
     fn start_thread(&self, wanted: &Wanted, pool: &AnyPool, found: &Found) -> Result<LunThread, Trouble> {
         let (for_thread, record) = (wanted.clone(), ModeRecord::of(&self.context.state_dir, &self.uid));
+        let (configfs, standing) = (Arc::clone(&self.context.configfs), found.clone());
         let job = Job {
             found: found.clone(),
             volume: wanted.volume.clone(),
             options: wanted.options.clone(),
-            config: Box::new(move || for_thread.scsi(record)),
+            config: Box::new(move || for_thread.scsi(record, access::read(configfs.as_ref(), &standing))),
             configfs: Arc::clone(&self.context.configfs),
             kernel: self.context.kernel.clone(),
         };

@@ -41,7 +41,7 @@ impl Kernel {
         self.group(path, "wwn", &[("vpd_unit_serial", "", Rule::UnitSerial), ("vendor_id", "LIO-ORG", Rule::ReadOnly)]);
         self.group(path, "pr", &[]);
         self.group(path, "alua", &[]);
-        self.group(&join(path, "alua"), "default_tg_pt_gp", &[]);
+        self.group(&join(path, "alua"), "default_tg_pt_gp", PORT_GROUP);
         self.group(path, "statistics", &[]);
         Ok(())
     }
@@ -195,4 +195,20 @@ const DEVICE_ATTRIB: &[(&str, &str, Rule)] = &[
     ("pgr_support", "1", Rule::Number(0, 1)),
     ("qfull_time_out", "-1", Rule::Number(-1, BIG)),
     ("tmr_notification", "0", Rule::Number(0, 1)),
+];
+
+/// `core_alua_allocate_tg_pt_gp` of the default group.
+const PORT_GROUP: &[(&str, &str, Rule)] = &[
+    ("alua_access_state", "0", Rule::ReadOnly),
+    ("alua_access_type", "Implicit and Explicit", Rule::ReadOnly),
+    ("alua_support_active_nonoptimized", "1", Rule::ReadOnly),
+    ("alua_support_active_optimized", "1", Rule::ReadOnly),
+    ("alua_support_lba_dependent", "1", Rule::ReadOnly),
+    ("alua_support_offline", "1", Rule::ReadOnly),
+    ("alua_support_standby", "1", Rule::ReadOnly),
+    ("alua_support_transitioning", "1", Rule::ReadOnly),
+    ("alua_support_unavailable", "1", Rule::ReadOnly),
+    ("implicit_trans_secs", "0", Rule::ReadOnly),
+    ("preferred", "0", Rule::ReadOnly),
+    ("tg_pt_gp_id", "0", Rule::ReadOnly),
 ];

@@ -77,7 +77,7 @@ impl Kernel {
         self.objects.add_directory(path, Kind::Lun, false);
         self.objects.add_attributes(path, &[("alua_tg_pt_gp", "", Rule::ReadOnly)]);
         self.group(path, "statistics", &[]);
-        self.group(&join(path, "statistics"), "scsi_port", &[]);
+        self.group(&join(path, "statistics"), "scsi_port", &[("indx", "1", Rule::ReadOnly)]);
         Ok(())
     }
 
