@@ -10,6 +10,7 @@ use lunette_backend::{Backend, Discard, Disk, Durability, Geometry, IoError, IoE
 use lunette_iobuf::DataBuf;
 
 use crate::attach::mode::Mode;
+use crate::copy::{self, Results, Tokens};
 use crate::opcodes::{self, Support};
 use crate::parameters::{deliver, finish_without_data};
 use crate::range_lock::RangeLock;
@@ -26,6 +27,9 @@ pub struct ScsiDisk<B> {
     pub(crate) mode: Mode,
     pub(crate) locks: RangeLock,
     pub(crate) statistics: Statistics,
+    /// What copies have done.
+    pub(crate) copies: Results,
+    pub(crate) tokens: Tokens,
     /// How it can be reached, as far as that is known.
     pub(crate) access: RefCell<Option<Access>>,
     capacity_changed: Cell<bool>,
@@ -48,6 +52,8 @@ impl<B: Backend> ScsiDisk<B> {
             mode,
             locks: RangeLock::new(),
             statistics: Statistics::default(),
+            copies: Results::default(),
+            tokens: Tokens::default(),
             access: RefCell::new(access),
             capacity_changed: Cell::new(false),
             away: Cell::new(false),
@@ -118,6 +124,9 @@ impl<B: Backend> ScsiDisk<B> {
             Op::Unmap(unmap) => data::unmap(self, &unmap, data).await,
             Op::WriteSame(same) => data::write_same(self, &same, data).await,
             Op::CompareAndWrite(swap) => data::compare_and_write(self, &swap, data).await,
+            Op::ExtendedCopy(copy) => copy::extended_copy(self, copy, data).await,
+            Op::PopulateToken(command) => copy::token::populate_token(self, command, data).await,
+            Op::WriteUsingToken(command) => copy::token::write_using_token(self, command, data).await,
             Op::StartStopUnit(request) => attach::start_stop(self, request, data).await,
             Op::SendDiagnostic(diagnostic) => attach::send_diagnostic(self, diagnostic, data).await,
             Op::SetTargetPortGroups { len } => attach::set_port_groups(self, len, &data),
@@ -136,6 +145,9 @@ impl<B: Backend> ScsiDisk<B> {
             Op::ReadCapacity16 { allocation } => (attach::read_capacity16(self), allocation),
             Op::ModeSense(sense) => (attach::mode::sense(self, &sense)?, sense.allocation),
             Op::LogSense(sense) => (attach::log_sense(self, sense)?, sense.allocation),
+            Op::ReportCopy { report, allocation } => (copy::report_copy(self, report)?, allocation),
+            Op::CopyOperatingParameters { allocation } => (copy::operating_parameters(self), allocation),
+            Op::ReceiveRodTokenInformation { id, allocation } => (copy::token::receive_token(self, id)?, allocation),
             Op::ReceiveDiagnosticResults { allocation } => (attach::diagnostic_results(), allocation),
             Op::ReportTargetPortGroups(report) => (attach::report_port_groups(self, report)?, report.allocation),
             Op::RequestSense { descriptor, allocation } => (self.request_sense(descriptor), allocation),

@@ -16,6 +16,7 @@ pub mod asc;
 mod attach;
 mod cdb;
 mod config;
+mod copy;
 mod data;
 mod disk;
 pub mod op;

@@ -4,6 +4,7 @@
 
 pub use crate::attach::mode::{ModeSelect, ModeSense, PageControl};
 pub use crate::attach::{Diagnostic, Inquiry, LogSelect, LogSense, PortGroupReport, StartStop};
+pub use crate::copy::{CopyReport, ExtendedCopy, TokenCommand};
 pub use crate::data::{ByteCheck, CompareAndWrite, Transfer, Unmap, Verify, WriteSame};
 pub use crate::opcodes::{OpcodeReport, Selection};
 use crate::{LbaRange, Sense, opcodes};
@@ -35,6 +36,12 @@ pub enum Op {
     Unmap(Unmap),
     WriteSame(WriteSame),
     CompareAndWrite(CompareAndWrite),
+    ExtendedCopy(ExtendedCopy),
+    ReportCopy { report: CopyReport, allocation: u32 },
+    CopyOperatingParameters { allocation: u32 },
+    PopulateToken(TokenCommand),
+    WriteUsingToken(TokenCommand),
+    ReceiveRodTokenInformation { id: u32, allocation: u32 },
 }
 
 impl Op {

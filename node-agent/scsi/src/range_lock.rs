@@ -1,13 +1,18 @@
-//! Keeps COMPARE AND WRITE atomic against every other writing command of the LUN.
+//! Keeps commands that read and then write atomic against every other writing command of the LUN.
 //!
-//! Writers share, COMPARE AND WRITE excludes: a claim waits for the earlier claims that overlap it where
-//! one of the two is exclusive. Claims are served in the order in which they were made, so none starves,
-//! and a command holds one claim at a time, so none can deadlock. Without an exclusive claim a writer
-//! pays for one slot of a list, and nothing is allocated once the list has reached the queue's depth.
+//! Writers share, COMPARE AND WRITE and copies exclude: a claim waits for the earlier claims that overlap
+//! it where one of the two is exclusive. Claims are served in the order in which they were made, so none
+//! starves. A command makes all claims that it holds at a time in one moment and with one ticket, so that
+//! it waits only for commands with earlier tickets, and none can deadlock. Without an exclusive claim a
+//! writer pays for one slot of a list, and nothing is allocated once the list has reached the queue's
+//! depth.
+//!
+//! A [`Watch`] is told of every write to its ranges that ends after it was set up.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use crate::ByteRange;
@@ -28,11 +33,29 @@ struct State {
     /// Claims with a waker.
     waiting: usize,
     next_ticket: u64,
+    watches: Vec<Weak<Watch>>,
+}
+
+/// What a claim is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// Writing, beside other writers.
+    Write,
+    /// Writing, alone.
+    WriteAlone,
+    /// Keeping writers off; the range stays as it is.
+    Freeze,
+}
+
+impl Purpose {
+    fn is_exclusive(self) -> bool {
+        self != Self::Write
+    }
 }
 
 struct Claim {
     range: ByteRange,
-    exclusive: bool,
+    purpose: Purpose,
     ticket: u64,
     waker: Option<Waker>,
 }
@@ -53,22 +76,69 @@ impl RangeLock {
             exclusive: 0,
             waiting: 0,
             next_ticket: 0,
+            watches: Vec::new(),
         };
         Self { state: RefCell::new(state) }
     }
 
     /// Claims a range for writing; waits for exclusive claims only.
     pub async fn share(&self, range: ByteRange) -> Claimed<'_> {
-        self.claim(range, false).await
+        self.claim(range, Purpose::Write).await
     }
 
-    /// Claims a range for this command alone.
+    /// Claims a range for writing by this command alone.
     pub async fn exclude(&self, range: ByteRange) -> Claimed<'_> {
-        self.claim(range, true).await
+        self.claim(range, Purpose::WriteAlone).await
     }
 
-    async fn claim(&self, range: ByteRange, exclusive: bool) -> Claimed<'_> {
-        let slot = self.state.borrow_mut().enter(range, exclusive);
+    /// Claims a range that is to stay as it is.
+    pub async fn freeze(&self, range: ByteRange) -> Claimed<'_> {
+        self.claim(range, Purpose::Freeze).await
+    }
+
+    /// Claims the two sides of a copy: a source that is to stay as it is, and a target for writing by this
+    /// command alone. They may overlap.
+    pub async fn copy(&self, source: ByteRange, target: ByteRange) -> (Claimed<'_>, Claimed<'_>) {
+        let (source, target) = {
+            let mut state = self.state.borrow_mut();
+            let ticket = state.ticket();
+            (state.enter(source, Purpose::Freeze, ticket), state.enter(target, Purpose::WriteAlone, ticket))
+        };
+        let claimed = (Claimed { lock: self, slot: source }, Claimed { lock: self, slot: target });
+        Turn { claimed: &claimed.0 }.await;
+        Turn { claimed: &claimed.1 }.await;
+        claimed
+    }
+
+    /// Claims ranges that are to stay as they are, all at once.
+    pub async fn freeze_all(&self, ranges: &[ByteRange]) -> Vec<Claimed<'_>> {
+        let claimed: Vec<_> = {
+            let mut state = self.state.borrow_mut();
+            let ticket = state.ticket();
+            let slots: Vec<_> = ranges.iter().map(|range| state.enter(*range, Purpose::Freeze, ticket)).collect();
+            slots.into_iter().map(|slot| Claimed { lock: self, slot }).collect()
+        };
+        for claimed in &claimed {
+            Turn { claimed }.await;
+        }
+        claimed
+    }
+
+    /// Watches ranges. No write to them may be under way: whoever sets a watch up holds them frozen.
+    pub fn watch(&self, ranges: Vec<ByteRange>) -> Rc<Watch> {
+        let watch = Rc::new(Watch { ranges, disturbed: Cell::new(false) });
+        let mut state = self.state.borrow_mut();
+        state.watches.retain(|other| other.strong_count() > 0);
+        state.watches.push(Rc::downgrade(&watch));
+        watch
+    }
+
+    async fn claim(&self, range: ByteRange, purpose: Purpose) -> Claimed<'_> {
+        let slot = {
+            let mut state = self.state.borrow_mut();
+            let ticket = state.ticket();
+            state.enter(range, purpose, ticket)
+        };
         // Made before it waits: a command that is dropped while it waits leaves the list too.
         let claimed = Claimed { lock: self, slot };
         Turn { claimed: &claimed }.await;
@@ -76,11 +146,36 @@ impl RangeLock {
     }
 }
 
+/// Knows whether its ranges were written to since it was set up.
+#[derive(Debug)]
+pub struct Watch {
+    ranges: Vec<ByteRange>,
+    disturbed: Cell<bool>,
+}
+
+impl Watch {
+    /// Whether a write to one of its ranges has ended, done or not.
+    pub fn is_disturbed(&self) -> bool {
+        self.disturbed.get()
+    }
+
+    fn note(&self, written: ByteRange) {
+        if self.ranges.iter().any(|range| range.overlaps(written)) {
+            self.disturbed.set(true);
+        }
+    }
+}
+
 impl State {
-    fn enter(&mut self, range: ByteRange, exclusive: bool) -> usize {
-        let claim = Claim { range, exclusive, ticket: self.next_ticket, waker: None };
+    fn ticket(&mut self) -> u64 {
+        let ticket = self.next_ticket;
         self.next_ticket = self.next_ticket.wrapping_add(1);
-        self.exclusive += usize::from(exclusive);
+        ticket
+    }
+
+    fn enter(&mut self, range: ByteRange, purpose: Purpose, ticket: u64) -> usize {
+        let claim = Claim { range, purpose, ticket, waker: None };
+        self.exclusive += usize::from(purpose.is_exclusive());
         if let Some(slot) = self.free.pop() {
             self.claims[slot] = Some(claim);
             return slot;
@@ -96,7 +191,8 @@ impl State {
         }
         let Some(Some(own)) = self.claims.get(slot) else { return false };
         let blocks = |other: &Claim| {
-            other.ticket < own.ticket && (own.exclusive || other.exclusive) && other.range.overlaps(own.range)
+            let exclusive = own.purpose.is_exclusive() || other.purpose.is_exclusive();
+            other.ticket < own.ticket && exclusive && other.range.overlaps(own.range)
         };
         self.claims.iter().flatten().any(blocks)
     }
@@ -108,10 +204,19 @@ impl State {
         }
     }
 
+    /// A write may have happened, whatever it came to.
+    fn tell_watches(&self, claim: &Claim) {
+        if claim.purpose == Purpose::Freeze {
+            return;
+        }
+        self.watches.iter().filter_map(Weak::upgrade).for_each(|watch| watch.note(claim.range));
+    }
+
     /// Takes a claim out; returns the wakers of those that may go on now.
     fn leave(&mut self, slot: usize) -> Vec<Waker> {
         if let Some(claim) = self.claims.get_mut(slot).and_then(Option::take) {
-            self.exclusive -= usize::from(claim.exclusive);
+            self.exclusive -= usize::from(claim.purpose.is_exclusive());
+            self.tell_watches(&claim);
             self.waiting -= usize::from(claim.waker.is_some());
             self.free.push(slot);
         }

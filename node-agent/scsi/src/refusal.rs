@@ -18,6 +18,8 @@ pub enum Refusal {
     Check(Sense),
     /// The storage failed.
     Storage(IoError),
+    /// The storage failed, and for this command that has a sense of its own.
+    StorageAs(IoError, Sense),
 }
 
 impl From<Sense> for Refusal {
@@ -37,17 +39,24 @@ impl Refusal {
     pub fn storage_error(&self) -> Option<&IoError> {
         match self {
             Self::Check(_) => None,
-            Self::Storage(error) => Some(error),
+            Self::Storage(error) | Self::StorageAs(error, _) => Some(error),
+        }
+    }
+
+    /// The sense data that goes with it, also where a bare status says it shorter.
+    pub fn sense(&self) -> Sense {
+        match self {
+            Self::Check(sense) | Self::StorageAs(_, sense) => *sense,
+            Self::Storage(error) => Sense::from(error),
         }
     }
 
     /// The outcome that the initiator sees.
     pub fn outcome(&self, format: SenseFormat) -> Outcome {
         match self {
-            Self::Check(sense) => Outcome::check(*sense, format),
             // BUSY is retried by every initiator, and has no sense key of its own (SAM-5 5.3.1).
             Self::Storage(error) if error.kind == IoErrorKind::Busy => Outcome::status(Status::Busy),
-            Self::Storage(error) => Outcome::check(Sense::from(error), format),
+            other => Outcome::check(other.sense(), format),
         }
     }
 }

@@ -26,6 +26,8 @@ pub enum SenseKey {
     UnitAttention = 0x6,
     /// The blocks are protected from this access.
     DataProtect = 0x7,
+    /// A copy ended before it was done.
+    CopyAborted = 0xa,
     /// The data did not match the medium.
     Miscompare = 0xe,
 }
@@ -80,13 +82,16 @@ pub struct Sense {
     pub information: Option<u64>,
     /// What was wrong with an ILLEGAL REQUEST.
     pub field: Option<Field>,
+    /// Which segment of a copy was being carried out, counted from zero: in the lower half of the COMMAND-SPECIFIC
+    /// INFORMATION field (SPC-5 5.17.7.4).
+    pub segment: Option<u16>,
 }
 
 impl Sense {
     /// Sense of a key and a code.
     #[must_use]
     pub const fn new(key: SenseKey, asc: Asc) -> Self {
-        Self { key, asc, information: None, field: None }
+        Self { key, asc, information: None, field: None, segment: None }
     }
 
     /// ILLEGAL REQUEST of some kind.
@@ -116,6 +121,13 @@ impl Sense {
         self
     }
 
+    /// The same, of this segment of a copy.
+    #[must_use]
+    pub const fn in_segment(mut self, segment: u16) -> Self {
+        self.segment = Some(segment);
+        self
+    }
+
     /// Renders it, zero-padded; returns the buffer and how many bytes of it are sense.
     #[must_use]
     pub fn render(&self, format: SenseFormat) -> ([u8; SENSE_LEN], usize) {
@@ -135,6 +147,9 @@ impl Sense {
             b[3..7].copy_from_slice(&information.to_be_bytes());
         }
         b[7] = 10;
+        if let Some(segment) = self.segment {
+            b[10..12].copy_from_slice(&segment.to_be_bytes());
+        }
         (b[12], b[13]) = (self.asc.0, self.asc.1);
         if let Some(field) = self.field {
             b[15..18].copy_from_slice(&field.bytes());
@@ -154,13 +169,19 @@ impl Sense {
             b[end + 4..end + 12].copy_from_slice(&information.to_be_bytes());
             end += 12;
         }
+        if let Some(segment) = self.segment {
+            // Command-specific information descriptor: type 01h.
+            b[end..end + 2].copy_from_slice(&[0x01, 0x0a]);
+            b[end + 10..end + 12].copy_from_slice(&segment.to_be_bytes());
+            end += 12;
+        }
         if let Some(field) = self.field {
             // Sense key specific descriptor: type 02h.
             b[end..end + 2].copy_from_slice(&[0x02, 0x06]);
             b[end + 4..end + 7].copy_from_slice(&field.bytes());
             end += 8;
         }
-        b[7] = u8::try_from(end - 8).expect("two descriptors are 20 bytes");
+        b[7] = u8::try_from(end - 8).expect("three descriptors are 32 bytes");
         (b, end)
     }
 }
@@ -189,6 +210,15 @@ mod tests {
             0x72, 5, 0x26, 0, 0, 0, 0, 20, 0x00, 0x0a, 0x80, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0x02, 0x06, 0, 0, 0x80, 2, 3, 0,
         ];
         assert_eq!(rendered(sense, SenseFormat::Descriptor), expected);
+    }
+
+    #[test]
+    fn the_segment_of_a_copy_is_command_specific() {
+        let sense = Sense::new(SenseKey::CopyAborted, asc::NO_ADDITIONAL_SENSE).in_segment(0x0102);
+        let fixed = [0x70, 0, 0xa, 0, 0, 0, 0, 10, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0];
+        assert_eq!(rendered(sense, SenseFormat::Fixed), fixed);
+        let descriptor = [0x72, 0xa, 0, 0, 0, 0, 0, 12, 0x01, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2];
+        assert_eq!(rendered(sense, SenseFormat::Descriptor), descriptor);
     }
 
     #[test]

@@ -68,9 +68,9 @@ pub(crate) async fn send_diagnostic<B: Backend>(disk: &ScsiDisk<B>, diagnostic: 
 /// Page 00h asks for the list of pages, which is all that there is to receive anyway.
 fn take_page(list: &[u8]) -> Answer {
     match list {
-        &[0, _, high, low, ..] if (high, low) == (0, 0) => Ok(Outcome::good()),
-        &[0, _, _, _, ..] => Err(Sense::parameter(2).into()),
-        &[_, _, _, _, ..] => Err(Sense::parameter(0).into()),
+        [0, _, 0, 0, ..] => Ok(Outcome::good()),
+        [0, _, _, _, ..] => Err(Sense::parameter(2).into()),
+        [_, _, _, _, ..] => Err(Sense::parameter(0).into()),
         _ => Err(Sense::illegal(asc::PARAMETER_LIST_LENGTH_ERROR).into()),
     }
 }
@@ -89,7 +89,7 @@ async fn self_test<B: Backend>(disk: &ScsiDisk<B>) -> Result<(), Refusal> {
 fn failed(error: IoError) -> Refusal {
     match error.kind {
         IoErrorKind::MediumRead | IoErrorKind::MediumWrite | IoErrorKind::Internal => {
-            Sense::new(SenseKey::HardwareError, asc::FAILED_SELF_TEST).into()
+            Refusal::StorageAs(error, Sense::new(SenseKey::HardwareError, asc::FAILED_SELF_TEST))
         }
         _ => error.into(),
     }

@@ -48,14 +48,16 @@ pub(crate) fn inquiry<B: Backend>(disk: &ScsiDisk<B>, inquiry: Inquiry) -> Resul
 }
 
 fn standard(id: &Identity, access: Option<&Access>) -> [u8; STANDARD_LEN as usize] {
+    const THIRD_PARTY_COPY: u8 = 0x08;
     const MULTIP: u8 = 0x10;
     let mut d = [0; STANDARD_LEN as usize];
     // Byte 0: a connected direct access block device. Byte 1: not removable.
     d[2] = VERSION;
     d[3] = 0x02; // RESPONSE DATA FORMAT
     d[4] = STANDARD_LEN - 5;
+    d[5] = THIRD_PARTY_COPY;
     if let Some(access) = access {
-        d[5] = access.group.tpgs() << 4;
+        d[5] |= access.group.tpgs() << 4;
         d[6] = if access.ports.len() > 1 { MULTIP } else { 0 };
     }
     d[7] = 0x02; // CMDQUE

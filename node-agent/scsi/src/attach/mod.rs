@@ -22,6 +22,7 @@ pub use port_groups::PortGroupReport;
 pub(crate) use port_groups::{parse_report_port_groups, parse_set_port_groups, report_port_groups, set_port_groups};
 pub use start_stop::StartStop;
 pub(crate) use start_stop::{parse_start_stop, start_stop};
+pub(crate) use vpd::identification;
 
 use crate::cdb::Cdb;
 use crate::{Op, Sense};

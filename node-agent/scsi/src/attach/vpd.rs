@@ -1,8 +1,9 @@
 //! Vital product data pages (SPC-5 7.7, SBC-4 6.6): one table of pages, which page 00h lists.
 //!
-//! The pages of SBC are here; those that say who and where the unit is are in `identification`, and the
-//! rest of SPC's in `general`.
+//! The pages of SBC are here; those that say who and where the unit is are in `identification`, what
+//! it copies in `copying`, and the rest of SPC's in `general`.
 
+mod copying;
 mod general;
 pub mod identification;
 
@@ -18,7 +19,7 @@ struct Page<B> {
 }
 
 /// The pages, in ascending order as page 00h must list them.
-fn pages<B: Backend>() -> [Page<B>; 10] {
+fn pages<B: Backend>() -> [Page<B>; 11] {
     [
         Page { code: 0x00, body: |disk| Some(supported_pages(disk)) },
         Page { code: 0x80, body: |disk| Some(unit_serial_number(disk)) },
@@ -26,6 +27,7 @@ fn pages<B: Backend>() -> [Page<B>; 10] {
         Page { code: 0x86, body: |disk| Some(general::extended_inquiry(disk)) },
         Page { code: 0x87, body: |_| Some(general::mode_page_policy()) },
         Page { code: 0x88, body: identification::scsi_ports },
+        Page { code: 0x8f, body: |disk| Some(copying::third_party_copy(disk)) },
         Page { code: 0xb0, body: |disk| Some(block_limits(disk)) },
         Page { code: 0xb1, body: |disk| Some(block_device_characteristics(disk)) },
         Page { code: 0xb2, body: |disk| Some(logical_block_provisioning(disk)) },

@@ -27,11 +27,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// Bytes at a time of commands that move more through memory of ours than fits one transfer.
-const CHUNK: u64 = 256 << 10;
+pub(crate) const CHUNK: u64 = 256 << 10;
 
 /// Lets the LUN's other commands go on: a long command whose storage never waits would hold them up.
 #[derive(Default)]
-struct Yield {
+pub(crate) struct Yield {
     yielded: bool,
 }
 

@@ -16,6 +16,11 @@ use crate::attach::{
     parse_set_port_groups,
 };
 use crate::cdb::Cdb;
+use crate::copy::token::{parse_populate_token, parse_receive_token, parse_write_using_token};
+use crate::copy::{
+    parse_copy_status_lid1, parse_copy_status_lid4, parse_extended_copy_lid1, parse_extended_copy_lid4,
+    parse_failed_segment_details, parse_operating_parameters,
+};
 use crate::data::{
     parse_compare_and_write, parse_read6, parse_read10, parse_read12, parse_read16, parse_sync10, parse_sync16,
     parse_unmap, parse_verify10, parse_verify12, parse_verify16, parse_write_same10, parse_write_same16, parse_write6,
@@ -27,6 +32,8 @@ use crate::{Op, Sense, asc};
 const USUAL: u32 = 30;
 /// Seconds: for commands that wait for the storage to become durable or touch a great deal of it.
 const LONG: u32 = 60;
+/// Seconds: for copies, which read and write as much as they are told to.
+const COPY: u32 = 300;
 
 type Parse = fn(Cdb<'_>) -> Result<Op, Sense>;
 
@@ -96,6 +103,15 @@ pub static OPCODES: &[Opcode] = &[
     core("PERSISTENT RESERVE OUT, PREEMPT AND ABORT", &[0x5f, 0x05, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0], CoreReservations).action(),
     core("PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY", &[0x5f, 0x06, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0], CoreReservations).action(),
     core("PERSISTENT RESERVE OUT, REGISTER AND MOVE", &[0x5f, 0x07, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0], CoreReservations).action(),
+    op("EXTENDED COPY (LID1)", &[0x83, 0x00, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], COPY, parse_extended_copy_lid1).action(),
+    op("EXTENDED COPY (LID4)", &[0x83, 0x01, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], COPY, parse_extended_copy_lid4).action(),
+    op("POPULATE TOKEN", &[0x83, 0x10, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0], COPY, parse_populate_token).action(),
+    op("WRITE USING TOKEN", &[0x83, 0x11, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0], COPY, parse_write_using_token).action(),
+    op("RECEIVE COPY STATUS (LID1)", &[0x84, 0x00, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_copy_status_lid1).action(),
+    op("RECEIVE COPY OPERATING PARAMETERS", &[0x84, 0x03, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_operating_parameters).action(),
+    op("RECEIVE COPY FAILURE DETAILS (LID1)", &[0x84, 0x04, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_failed_segment_details).action(),
+    op("RECEIVE COPY STATUS (LID4)", &[0x84, 0x05, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_copy_status_lid4).action(),
+    op("RECEIVE ROD TOKEN INFORMATION", &[0x84, 0x07, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_receive_token).action(),
     op("READ (16)", &[0x88, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_read16),
     op("COMPARE AND WRITE", &[0x89, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0xff, 0, 0], USUAL, parse_compare_and_write),
     op("WRITE (16)", &[0x8a, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_write16),

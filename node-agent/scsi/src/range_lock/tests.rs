@@ -98,3 +98,76 @@ fn counting_waker() -> (Arc<AtomicUsize>, Waker) {
     let count = Arc::<AtomicUsize>::default();
     (count.clone(), Waker::from(Arc::new(Count(count))))
 }
+
+#[test]
+fn the_two_sides_of_a_copy_may_overlap_and_exclude_everybody_else() {
+    let lock = RangeLock::new();
+    let copy = now(lock.copy(range(0, 8), range(4, 8)));
+    assert!(copy.is_some(), "it does not wait for itself");
+    for at in [0, 5, 11] {
+        assert!(now(lock.share(range(at, 1))).is_none());
+    }
+    assert!(now(lock.share(range(12, 1))).is_some());
+    drop(copy);
+    assert!(now(lock.share(range(0, 16))).is_some());
+}
+
+#[test]
+fn copies_back_and_forth_do_not_wait_for_each_other_in_a_circle() {
+    let lock = RangeLock::new();
+    let writer = now(lock.share(range(0, 1)));
+    let mut there = pin!(lock.copy(range(0, 8), range(8, 8)));
+    let mut back = pin!(lock.copy(range(8, 8), range(0, 8)));
+    assert!(there.as_mut().now_or_never().is_none());
+    assert!(back.as_mut().now_or_never().is_none());
+    drop(writer);
+    let first = there.as_mut().now_or_never();
+    assert!(first.is_some() && back.as_mut().now_or_never().is_none());
+    drop(first);
+    assert!(back.as_mut().now_or_never().is_some());
+}
+
+#[test]
+fn a_copy_that_is_dropped_while_it_waits_leaves_nothing_claimed() {
+    let lock = RangeLock::new();
+    let writer = now(lock.share(range(8, 1)));
+    assert!(now(lock.copy(range(0, 8), range(8, 8))).is_none());
+    drop(writer);
+    assert!(now(lock.exclude(range(0, 16))).is_some());
+}
+
+#[test]
+fn a_watch_is_disturbed_by_writes_to_its_ranges_alone() {
+    let lock = RangeLock::new();
+    let watch = lock.watch(vec![range(0, 4), range(8, 4)]);
+    drop(now(lock.share(range(4, 4))));
+    drop(now(lock.freeze(range(0, 16))));
+    drop(now(lock.copy(range(0, 4), range(12, 4))));
+    assert!(!watch.is_disturbed(), "elsewhere, or only looked at");
+    let write = now(lock.share(range(11, 1)));
+    assert!(!watch.is_disturbed(), "not while it is under way");
+    drop(write);
+    assert!(watch.is_disturbed());
+    for disturb in [
+        |lock: &RangeLock| drop(now(lock.exclude(range(3, 1)))),
+        |lock: &RangeLock| {
+            drop(now(lock.copy(range(20, 4), range(0, 4))));
+        },
+    ] {
+        let watch = lock.watch(vec![range(0, 4)]);
+        disturb(&lock);
+        assert!(watch.is_disturbed());
+    }
+}
+
+#[test]
+fn a_write_that_waited_when_the_watch_was_set_up_disturbs_it() {
+    let lock = RangeLock::new();
+    let frozen = now(lock.freeze(range(0, 4)));
+    let mut write = pin!(lock.share(range(0, 1)));
+    assert!(write.as_mut().now_or_never().is_none());
+    let watch = lock.watch(vec![range(0, 4)]);
+    drop(frozen);
+    drop(write.as_mut().now_or_never());
+    assert!(watch.is_disturbed());
+}

@@ -4,6 +4,7 @@ use lunette_backend::Discard;
 use lunette_scsi::opcodes::OPCODES;
 use proptest::prelude::*;
 
+use crate::copy::{self, copy_cdb};
 use crate::lun::{Lun, STALE};
 
 /// CDBs that a table entry would take, with most of their bits at random.
@@ -83,5 +84,23 @@ proptest! {
     fn unmap_lists_of_any_bytes_touch_only_the_volume(kind in kind(), list in prop::collection::vec(any::<u8>(), 0..100)) {
         let cdb = [0x42, 0, 0, 0, 0, 0, 0, 0, u8::try_from(list.len()).unwrap(), 0];
         check(&lun(kind), &cdb, &list)?;
+    }
+
+    #[test]
+    fn copy_lists_of_nearly_right_bytes_touch_only_the_volume(
+        kind in kind(),
+        action in prop::sample::select(vec![0_u8, 1, 0x10, 0x11]),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+        len in 0..700_usize,
+    ) {
+        let mut list = copy::list(&[(3, 0, 20), (2, 22, 30)]);
+        for (at, byte) in changes {
+            let at = at.index(list.len());
+            list[at] = byte;
+        }
+        list.resize(len, 0);
+        let lun = lun(kind);
+        check(&lun, &copy_cdb(action, len), &list)?;
+        prop_assert!(lun.run(&[0; 6], &[]).outcome.is_good());
     }
 }

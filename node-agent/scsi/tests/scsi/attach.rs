@@ -11,7 +11,7 @@ const TEST_UNIT_READY: [u8; 6] = [0; 6];
 fn standard_inquiry_says_who_and_which_standards() {
     let data = Lun::new().data_in(&[0x12, 0, 0, 1, 4, 0], 260);
     assert_eq!(data.len(), 96);
-    assert_eq!(data[..8], [0x00, 0x00, 0x06, 0x02, 91, 0x30, 0, 0x02], "TPGS as the group has it");
+    assert_eq!(data[..8], [0x00, 0x00, 0x06, 0x02, 91, 0x38, 0, 0x02], "3PC, and TPGS as the group has it");
     assert_eq!(&data[8..32], b"LUNETTE VIRTUAL DISK    ");
     assert!(data[32..36].iter().all(|b| b.is_ascii_graphic() || *b == b' '));
     assert_eq!(data[58..70], [0x00, 0xa0, 0x04, 0x60, 0x05, 0xc0, 0x04, 0xc0, 0x06, 0x00, 0x09, 0x60]);

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use crate::copy::{self, copy_cdb};
 use crate::lun::{Lun, STALE, cdb10, cdb16, swap};
 use crate::unmap;
 
@@ -15,6 +16,7 @@ enum Step {
     WriteSame { lba: usize, n: usize, byte: u8, unmap: bool },
     Unmap { lba: usize, n: usize },
     Swap { lba: usize, n: usize, expected: u8, wanted: u8 },
+    Copy { from: usize, to: usize, n: usize },
     Sync,
     PowerCut,
 }
@@ -32,6 +34,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => range.prop_map(|(lba, n)| Step::Unmap { lba, n }),
         2 => (small, byte(), byte())
             .prop_map(|((lba, n), expected, wanted)| Step::Swap { lba, n, expected, wanted }),
+        2 => (0..BLOCKS - 8, 0..BLOCKS - 8, 0..9_usize).prop_map(|(from, to, n)| Step::Copy { from, to, n }),
         1 => Just(Step::Sync),
         1 => Just(Step::PowerCut),
     ]
@@ -79,6 +82,11 @@ fn run(lun: &Lun, model: &mut Model, step: &Step) -> Result<(), TestCaseError> {
             model.set(lba, n, 0, false);
         }
         Step::Swap { lba, n, expected, wanted } => swap_step(lun, model, (lba, n), (expected, wanted))?,
+        Step::Copy { from, to, n } => {
+            let list = copy::list(&[(u16::try_from(n).unwrap(), from as u64, to as u64)]);
+            lun.good(&copy_cdb(0, list.len()), &list);
+            model.cached.copy_within(from..from + n, to);
+        }
         Step::Sync => {
             lun.good(&cdb10(0x35, 0, 0, 0), &[]);
             model.durable = model.cached;

@@ -63,5 +63,5 @@ fn nothing_can_be_set_where_states_change_by_themselves_only() {
     let lun = Lun::with(|_| (), |config| config.access = Some(access));
     assert_eq!(lun.check(&set(8), &[0, 0, 0, 0, 0, 0, 0, 3]), INVALID_OPCODE);
     assert_eq!(lun.data_in(&report(0), 64).len(), 16);
-    assert_eq!(lun.data_in(&[0x12, 0, 0, 0, 36, 0], 36)[5], 0x10);
+    assert_eq!(lun.data_in(&[0x12, 0, 0, 0, 36, 0], 36)[5], 0x18);
 }

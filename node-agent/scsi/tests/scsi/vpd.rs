@@ -14,13 +14,13 @@ fn page(lun: &Lun, code: u8) -> Vec<u8> {
 fn page_00_lists_exactly_the_pages_that_answer() {
     let lun = Lun::new();
     let listed = page(&lun, 0x00);
-    assert_eq!(listed, [0, 0, 0, 10, 0x00, 0x80, 0x83, 0x86, 0x87, 0x88, 0xb0, 0xb1, 0xb2, 0xb7]);
+    assert_eq!(listed, [0, 0, 0, 11, 0x00, 0x80, 0x83, 0x86, 0x87, 0x88, 0x8f, 0xb0, 0xb1, 0xb2, 0xb7]);
     for code in 0..=255 {
         let answers = lun.run(&[0x12, 1, code, 0, 255, 0], &[STALE; 255]).outcome.is_good();
         assert_eq!(answers, listed[4..].contains(&code), "page {code:02x}");
     }
     let hidden = Lun::with(|_| (), |config| config.access = None);
-    assert_eq!(page(&hidden, 0x00), [0, 0, 0, 9, 0x00, 0x80, 0x83, 0x86, 0x87, 0xb0, 0xb1, 0xb2, 0xb7]);
+    assert_eq!(page(&hidden, 0x00), [0, 0, 0, 10, 0x00, 0x80, 0x83, 0x86, 0x87, 0x8f, 0xb0, 0xb1, 0xb2, 0xb7]);
     assert_eq!(lun.check(&[0x12, 1, 0x84, 0, 255, 0], &[STALE; 255]), INVALID_FIELD_IN_CDB);
 }
 

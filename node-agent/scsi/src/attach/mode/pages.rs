@@ -110,7 +110,7 @@ fn change_control(state: ModeState, p: &[u8]) -> ModeState {
 /// data as LIO carries.
 fn control_extension(_: ModeState) -> Vec<u8> {
     let mut p = vec![0; 28];
-    p[2] = const { SENSE_LEN as u8 };
+    p[2] = u8::try_from(SENSE_LEN).unwrap_or(u8::MAX);
     p
 }
 

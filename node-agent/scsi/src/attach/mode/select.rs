@@ -47,7 +47,7 @@ pub(crate) async fn select<B: Backend>(disk: &ScsiDisk<B>, select: &ModeSelect, 
     let list = parameter_list(&data, select.len)?;
     let medium = Medium { blocks: disk.capacity(), block_size: disk.geometry().block_size };
     // Nothing is written meanwhile, and no other MODE SELECT changes what this one starts from.
-    let _claim = disk.locks.exclude(ByteRange { at: 0, len: u64::MAX }).await;
+    let _claim = disk.locks.freeze(ByteRange { at: 0, len: u64::MAX }).await;
     let wanted = read_list(&disk.mode, &list, select.ten, medium)?;
     change(disk, wanted).await
 }

@@ -14,7 +14,7 @@ pub(super) fn extended_inquiry<B: Backend>(disk: &ScsiDisk<B>) -> Vec<u8> {
     let mut p = vec![0; 60];
     p[1] = SIMPSUP;
     p[2] = if disk.geometry().volatile_cache { V_SUP } else { 0 };
-    p[9] = const { SENSE_LEN as u8 }; // MAXIMUM SUPPORTED SENSE DATA LENGTH
+    p[9] = u8::try_from(SENSE_LEN).unwrap_or(u8::MAX); // MAXIMUM SUPPORTED SENSE DATA LENGTH
     p
 }
 
