@@ -2,7 +2,7 @@
 //!
 //! Masks are of SBC-4 clause 5 and SPC-5 clause 6. Not evaluated, and so refused where set: the
 //! protection fields (RDPROTECT, WRPROTECT, VRPROTECT: the medium has no protection information), the
-//! group number (GROUP_SUP is zero), NACA (NORMACA is zero).
+//! group number (GROUP_SUP is zero; only the token commands take one, since initiators send it), NACA (NORMACA is zero).
 
 use super::Need::{Core, CoreReservations, Discard, ExplicitPortGroups, PortGroups};
 use super::{Need, Opcode, parse_report_opcodes, parse_report_tmfs};
@@ -105,8 +105,8 @@ pub static OPCODES: &[Opcode] = &[
     core("PERSISTENT RESERVE OUT, REGISTER AND MOVE", &[0x5f, 0x07, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0], CoreReservations).action(),
     op("EXTENDED COPY (LID1)", &[0x83, 0x00, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], COPY, parse_extended_copy_lid1).action(),
     op("EXTENDED COPY (LID4)", &[0x83, 0x01, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], COPY, parse_extended_copy_lid4).action(),
-    op("POPULATE TOKEN", &[0x83, 0x10, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0], COPY, parse_populate_token).action(),
-    op("WRITE USING TOKEN", &[0x83, 0x11, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0], COPY, parse_write_using_token).action(),
+    op("POPULATE TOKEN", &[0x83, 0x10, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f, 0], COPY, parse_populate_token).action(),
+    op("WRITE USING TOKEN", &[0x83, 0x11, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f, 0], COPY, parse_write_using_token).action(),
     op("RECEIVE COPY STATUS (LID1)", &[0x84, 0x00, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_copy_status_lid1).action(),
     op("RECEIVE COPY OPERATING PARAMETERS", &[0x84, 0x03, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_operating_parameters).action(),
     op("RECEIVE COPY FAILURE DETAILS (LID1)", &[0x84, 0x04, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0], USUAL, parse_failed_segment_details).action(),

@@ -49,7 +49,7 @@ impl Worker {
         self.ensure_thread(&wanted, &pool, &found).await?;
         self.ensure_size_is_known(wanted.spec.size);
         self.ensure_target(&wanted, assignment, &found).await?;
-        self.ensure_access_is_known().await?;
+        self.ensure_access_is_known(found).await?;
         self.progress.capacity = Some(wanted.spec.size);
         self.progress.allocated = self.allocated(&wanted, &pool).await;
         if let Some(sessions) = export::sessions(&self.context, &wanted.iqn).await {

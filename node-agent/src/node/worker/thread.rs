@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lunette_api::conditions::reasons;
 use lunette_backend::OpenOptions;
-use lunette_lio::Found;
+use lunette_lio::{Found, Lun};
 use lunette_scsi::Access;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
@@ -86,11 +86,11 @@ impl Worker {
     }
 
     /// Tells the thread through which ports the LUN is reached, and in which state they are, unless it has been
-    /// told so. The kernel makes ports with the target, which is later than the thread.
-    pub(super) async fn ensure_access_is_known(&mut self) -> Result<(), Trouble> {
-        let context = &self.context;
-        let found = export::read(context, &self.uid).await?;
-        let configfs = Arc::clone(&context.configfs);
+    /// told so. The kernel makes ports with the target, which is later than the thread; `found` is what stood
+    /// before that.
+    pub(super) async fn ensure_access_is_known(&mut self, found: Found) -> Result<(), Trouble> {
+        let found = if is_linked(&found) { found } else { export::read(&self.context, &self.uid).await? };
+        let configfs = Arc::clone(&self.context.configfs);
         let read = spawn_blocking(move || access::read(configfs.as_ref(), &found)).await;
         if let (Ok(Some(access)), Some(running)) = (read, &mut self.thread)
             && running.access.as_ref() != Some(&access)
@@ -165,6 +165,12 @@ impl Worker {
             )
         })
     }
+}
+
+/// Whether a target leads to the LUN.
+fn is_linked(found: &Found) -> bool {
+    let tpgs = found.export.target.iter().flat_map(|target| target.tpgs.values());
+    tpgs.flat_map(|tpg| tpg.luns.values()).any(|lun| *lun == Lun::Linked)
 }
 
 fn is_no_service(intent: &Intent) -> bool {
