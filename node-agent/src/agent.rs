@@ -9,18 +9,21 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use lunette_api::identity::IQN_PREFIX;
+use lunette_initiator::Machine;
 use lunette_lio::{IqnPrefix, Preflight, Real};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::args::Serve;
+use crate::attach::{Desk, Order};
 use crate::lun::Kernel;
 use crate::node::{Context, Node};
 use crate::source::{Kubernetes, Manifests, Presence, Source, View};
 use crate::status::Board;
-use crate::{check, status};
+use crate::{attach, check, socket, status};
 
 /// How long asking for an API server's address may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -34,11 +37,11 @@ pub async fn serve(args: Serve) -> anyhow::Result<()> {
     raise_open_files();
     check::load_modules();
     let node = node_name(args.node.as_deref())?;
-    let board = Arc::new(Board::default());
-    status::listen(&args.run.socket(), Arc::clone(&board))?;
+    let (board, desk) = (Arc::new(Board::default()), Arc::new(Desk::default()));
+    listen(&args.run.socket(), &board, &desk)?;
     let (views, view) = watch::channel(View::default());
     let (source, client) = source(&args, &node).await?;
-    let context = Arc::new(context(&args, node, source, board)?);
+    let context = Arc::new(context(&args, node, source, board, desk)?);
     tracing::info!(node = context.node, portals = %list(&args), "serving");
     follow(&context, views);
     if let Some(client) = client {
@@ -117,7 +120,23 @@ fn absolute(directory: &Path) -> anyhow::Result<PathBuf> {
     }
 }
 
-fn context(args: &Serve, node: String, source: Source, board: Arc<Board>) -> anyhow::Result<Context> {
+/// Answers whoever asks on this machine.
+fn listen(socket: &Path, board: &Arc<Board>, desk: &Arc<Desk>) -> anyhow::Result<()> {
+    let (board, desk) = (Arc::clone(board), Arc::clone(desk));
+    socket::listen(socket, move |request| answer(request, Arc::clone(&board), Arc::clone(&desk)))
+}
+
+async fn answer(request: String, board: Arc<Board>, desk: Arc<Desk>) -> Value {
+    let words: Vec<&str> = request.split(' ').collect();
+    match words[..] {
+        ["status"] => status::answer(&board),
+        ["attach", lun, seconds] => attach::answer(Order::Attach, lun, seconds, &board, &desk).await,
+        ["detach", lun, seconds] => attach::answer(Order::Detach, lun, seconds, &board, &desk).await,
+        _ => json!({ "error": format!("unknown request {request:?}: this agent knows status, attach and detach") }),
+    }
+}
+
+fn context(args: &Serve, node: String, source: Source, board: Arc<Board>, desk: Arc<Desk>) -> anyhow::Result<Context> {
     Ok(Context {
         node,
         portals: args.portals.clone(),
@@ -127,17 +146,19 @@ fn context(args: &Serve, node: String, source: Source, board: Arc<Board>) -> any
         kernel: Kernel::here(),
         source,
         board,
+        desk,
+        machine: Machine::here(),
         state_dir: args.state_dir.clone(),
     })
 }
 
-/// Removes HBA directories that an earlier agent made and did not come to use. Before any LUN is made,
-/// since an empty one may be in the making afterwards.
+/// Removes what an earlier agent began and did not finish, and no LUN may ask for. Before any LUN is made, since
+/// it may be in the making afterwards.
 async fn sweep(context: &Context) {
     let configfs = Arc::clone(&context.configfs);
     let swept = tokio::task::spawn_blocking(move || {
-        let steps = lunette_lio::abandoned_hbas(configfs.as_ref())?;
-        // A directory that cannot be removed is in nobody's way.
+        let steps = lunette_lio::abandoned(configfs.as_ref())?;
+        // What cannot be removed is in nobody's way.
         let _ = lunette_lio::apply(configfs.as_ref(), &steps, |_, _| {});
         Ok::<_, lunette_lio::ReadError>(())
     });
@@ -177,4 +198,16 @@ fn stop_signal() -> anyhow::Result<watch::Receiver<bool>> {
 
 fn list(args: &Serve) -> String {
     args.portals.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_that_is_not_understood_is_said_to_be_so() {
+        let reply = answer("reboot now".to_owned(), Arc::default(), Arc::default()).await;
+        let said = "unknown request \"reboot now\": this agent knows status, attach and detach";
+        assert_eq!(reply, json!({ "error": said }));
+    }
 }

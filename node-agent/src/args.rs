@@ -22,6 +22,11 @@ pub enum Command {
     Serve(Serve),
     /// Show the LUNs that the agent on this machine serves.
     Status(Status),
+    /// Make a LUN that this node serves, and that lists it under `initiators`, a disk of this machine; print the
+    /// disk's path as the last word.
+    Attach(Attachment),
+    /// Take the disk of such a LUN away, unless it is in use.
+    Detach(Attachment),
     /// Say what this node lacks to serve LUNs, and the command that mends it.
     Check,
 }
@@ -62,6 +67,19 @@ pub struct Status {
     pub run: Run,
 }
 
+/// Which LUN to attach or detach.
+#[derive(Debug, Args)]
+pub struct Attachment {
+    /// The Lun; a bare NAME is one of the namespace `default`.
+    #[arg(value_name = "NAMESPACE/NAME", value_parser = lun)]
+    pub lun: String,
+    /// How long to try.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub timeout: u64,
+    #[command(flatten)]
+    pub run: Run,
+}
+
 /// Where the running agent is found.
 #[derive(Debug, Args)]
 pub struct Run {
@@ -84,4 +102,29 @@ impl Run {
 
 fn portal(text: &str) -> Result<Portal, String> {
     Portal::parse(text).map_err(|error| error.to_string())
+}
+
+/// Namespace and name of a Lun, spelled as Kubernetes does.
+fn lun(text: &str) -> Result<String, String> {
+    let (namespace, name) = text.split_once('/').unwrap_or(("default", text));
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    let good = |part: &str| (1..=253).contains(&part.len()) && part.bytes().all(legal);
+    if good(namespace) && good(name) {
+        return Ok(format!("{namespace}/{name}"));
+    }
+    Err("a Lun is named NAMESPACE/NAME, in lower-case letters, digits, '-' and '.'".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lun_is_named_by_namespace_and_name() {
+        assert_eq!(lun("prod/db"), Ok("prod/db".to_owned()));
+        assert_eq!(lun("db"), Ok("default/db".to_owned()));
+        for bad in ["", "/", "prod/", "/db", "prod/db/x", "prod/d b", "Prod/db", "db\n"] {
+            assert!(lun(bad).is_err(), "{bad}");
+        }
+    }
 }

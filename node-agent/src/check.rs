@@ -1,7 +1,8 @@
 //! `lunette-node check`: what the kernel and the node lack, each with the command that mends it.
 //!
 //! The target side (modules, configfs) is what serving needs; the initiator side (iscsid, a name) only
-//! matters where this node logs in to other nodes' LUNs, so its lack is no failure.
+//! matters where this node logs in to other nodes' LUNs, and tcm_loop where it has its own LUNs as disks, so
+//! their lack is no failure.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +12,7 @@ use lunette_lio::Preflight;
 use lunette_lio::preflight::{Finding, State};
 
 /// The modules whose state a LunNode shows.
-pub const MODULES: [&str; 4] = ["target_core_mod", "target_core_user", "iscsi_target_mod", "uio"];
+pub const MODULES: [&str; 5] = ["target_core_mod", "target_core_user", "iscsi_target_mod", "uio", "tcm_loop"];
 
 const INITIATOR_NAME: &str = "/etc/iscsi/initiatorname.iscsi";
 
@@ -22,6 +23,8 @@ pub fn run() -> bool {
     target.iter().for_each(print);
     println!("To use LUNs of other nodes (initiator side):");
     initiator(Path::new("/")).iter().for_each(print);
+    println!("To have LUNs of its own as local disks:");
+    print(&Preflight::here().module("tcm_loop"));
     let missing = blocking(&target).len();
     match missing {
         0 => println!("This node can serve LUNs."),

@@ -2,15 +2,18 @@
 //! and tells what became of them.
 //!
 //! [`node`] decides what each LUN needs, [`lun`] serves one ring, [`source`] says what is wanted
-//! (an API server, or a directory of manifests), [`storage`] lists the kinds of pool there are.
+//! (an API server, or a directory of manifests), [`storage`] lists the kinds of pool there are, [`attach`] is
+//! where LUNs become disks of this machine.
 
 #![forbid(unsafe_code)]
 
 mod agent;
 mod args;
+mod attach;
 mod check;
 mod lun;
 mod node;
+mod socket;
 mod source;
 mod status;
 mod storage;
@@ -18,11 +21,13 @@ mod trouble;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use args::{Cli, Command, Serve};
+use args::{Attachment, Cli, Command, Serve};
+use attach::Order;
 
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
@@ -40,7 +45,14 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Check => Ok(check::run()),
         Command::Status(args) => runtime()?.block_on(status::show(args.run.socket(), args.output)).map(|()| true),
         Command::Serve(args) => serve(args).map(|()| true),
+        Command::Attach(args) => order(Order::Attach, &args).map(|()| true),
+        Command::Detach(args) => order(Order::Detach, &args).map(|()| true),
     }
+}
+
+fn order(order: Order, args: &Attachment) -> anyhow::Result<()> {
+    let patience = Duration::from_secs(args.timeout);
+    runtime()?.block_on(attach::run(order, &args.run.socket(), &args.lun, patience))
 }
 
 fn serve(args: Serve) -> anyhow::Result<()> {

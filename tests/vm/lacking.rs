@@ -68,7 +68,8 @@ fn take_away(site: &Site) -> Result<()> {
     site.apply("db.yaml", &lun("db", "16Mi", &site.client.initiator_name(), ""))?;
     site.node
         .must(
-            "set -e; rmdir /sys/kernel/config/target/iscsi; modprobe -r target_core_user iscsi_target_mod target_core_file target_core_iblock target_core_pscsi target_core_mod
+            "set -e; rmdir /sys/kernel/config/target/iscsi; [ ! -e /sys/kernel/config/target/loopback ] || rmdir /sys/kernel/config/target/loopback
+             modprobe -r tcm_loop target_core_user iscsi_target_mod target_core_file target_core_iblock target_core_pscsi target_core_mod
              umount /sys/kernel/config; mv /usr/sbin/iscsid /usr/sbin/iscsid.away; mv /etc/iscsi/initiatorname.iscsi /etc/iscsi/away",
         )
         .map(drop)

@@ -10,6 +10,7 @@ mod crowd;
 mod initiator;
 mod ipv6;
 mod lacking;
+mod local;
 mod manifest;
 mod orphans;
 mod power;
@@ -22,6 +23,7 @@ use lunette_bed::Test;
 /// All of them.
 pub const TESTS: &[Test] = &[
     Test::new("vm::a_lun_comes_grows_and_goes", basics::a_lun_comes_grows_and_goes),
+    Test::new("vm::a_lun_is_a_disk_of_its_own_node", local::a_lun_is_a_disk_of_its_own_node),
     Test::new("vm::io_survives_crashes_of_the_agent", crashes::io_survives_crashes_of_the_agent),
     Test::new("vm::nothing_acknowledged_is_lost_in_a_power_cut", power::nothing_acknowledged_is_lost_in_a_power_cut),
     Test::new("vm::a_stuck_backend_harms_only_its_own_lun", stuck::a_stuck_backend_harms_only_its_own_lun),

@@ -132,9 +132,7 @@ impl Site {
 
     /// What configfs holds of ours, a path a line.
     pub fn exports(&self) -> Result<String> {
-        self.node.must(
-            "find /sys/kernel/config/target/core /sys/kernel/config/target/iscsi -maxdepth 2 | grep lunette || true",
-        )
+        self.node.must("find /sys/kernel/config/target -maxdepth 3 | grep -e lunette -e loopback/naa.310e7 || true")
     }
 
     /// Waits until configfs holds nothing of ours.

@@ -307,7 +307,9 @@ fn wishes(uid: &Uid) -> Vec<Option<Export>> {
         let portals = portals.iter().filter_map(|portal| Portal::parse(portal).ok());
         let acls: BTreeMap<Iqn, Acl> = acls.into_iter().map(|(who, acl)| (who.clone(), acl)).collect();
         let target = Target::new(IqnPrefix::default().target(uid), portals, acls);
-        Some(Export { backstore: Some(Backstore::new(mib << 20, 512, uid.as_str())), target: Some(target) })
+        let backstore = Backstore::new(mib << 20, 512, uid.as_str());
+        // No local disk: linking one asks the device, and nobody serves this one.
+        Some(Export { backstore: Some(backstore), target: Some(target), local: None })
     };
     vec![
         wish(64, &["127.0.0.1:3262"], vec![(&alice, Acl::new(chap.clone(), false))]),

@@ -39,6 +39,7 @@ pub(crate) fn export(acls: impl IntoIterator<Item = (Iqn, Acl)>) -> Export {
     Export {
         backstore: Some(Backstore::new(2 << 30, 512, "serial-1")),
         target: Some(Target::new(target(), [portal], BTreeMap::from_iter(acls))),
+        local: None,
     }
 }
 
@@ -70,6 +71,7 @@ pub(crate) fn write(fs: &Fake, node: &Node, text: &str) {
 impl Export {
     /// A target that serves nothing needs no backstore.
     pub(crate) fn without_luns(mut self) -> Export {
+        self.local = None;
         for tpg in self.target.iter_mut().flat_map(|target| target.tpgs.values_mut()) {
             tpg.luns.clear();
         }

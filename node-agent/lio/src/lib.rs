@@ -1,7 +1,7 @@
 //! LIO's configfs as data: read what is there, diff it with what is wanted, plan steps, apply them.
 //!
-//! One [`Export`] is everything of one LUN: its TCMU backstore in an HBA directory of its own, and its own
-//! iSCSI target. [`read_export`] finds it in configfs, [`plan`] is pure and turns the difference into [`Step`]s,
+//! One [`Export`] is everything of one LUN: its TCMU backstore in an HBA directory of its own, its own iSCSI
+//! target, and the target behind its local disk, where this machine has it as one. [`read_export`] finds it in configfs, [`plan`] is pure and turns the difference into [`Step`]s,
 //! [`apply`] runs them. Knows nothing of Kubernetes, of SCSI commands or of the command ring.
 //!
 //! Invariants: an object that is not ours is never touched (it becomes a [`Conflict`]); every step is idempotent,
@@ -15,6 +15,7 @@ pub mod configfs;
 #[cfg(test)]
 mod fixtures;
 mod iqn;
+mod naa;
 mod name;
 mod node;
 mod plan;
@@ -33,14 +34,17 @@ pub use apply::{Applied, ApplyError, StepError, Stuck, apply, apply_bounded};
 pub use configfs::Fake;
 pub use configfs::{Configfs, Real};
 pub use iqn::{BadIqn, Iqn, IqnPrefix};
+pub use naa::Naa;
 pub use name::{BackstoreName, BadUid, HbaNumber, LunNumber, TpgTag, Uid};
 pub use node::Node;
 pub use plan::{Conflict, Phase, Plan, plan};
 pub use portal::{BadPortal, Portal, PortalTrouble, portal_trouble};
 pub use preflight::{Finding, Preflight};
-pub use read::{Port, PortGroup, Ports, ReadError, abandoned_hbas, owners, ports, read_export, read_tree};
+pub use read::{
+    DiskAddress, Port, PortGroup, Ports, ReadError, abandoned, disk_address, owners, ports, read_export, read_tree,
+};
 pub use secret::{BadChap, Chap, Login, Secret};
 pub use session::{Connection, Session, SessionState, sessions};
 pub use settings::Settings;
 pub use step::{Step, Value};
-pub use tree::{Acl, Backstore, Export, Found, HbaPlace, Lun, MappedLun, Target, Tpg, Tree};
+pub use tree::{Acl, Backstore, Export, Found, HbaPlace, LocalDisk, Lun, MappedLun, Nexus, Target, Tpg, Tree};

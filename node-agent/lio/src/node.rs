@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Serialize, Serializer};
 
 use crate::iqn::Iqn;
+use crate::naa::Naa;
 use crate::name::{BackstoreName, HbaNumber, LunNumber, TpgTag, Uid};
 use crate::portal::Portal;
 
@@ -24,6 +25,11 @@ impl Node {
     /// The iSCSI fabric. It has to be made (`mkdir`) once after `iscsi_target_mod` was loaded.
     pub fn iscsi() -> Node {
         Node("iscsi".to_owned())
+    }
+
+    /// The fabric of local disks. It has to be made (`mkdir`) once; the kernel loads `tcm_loop` then.
+    pub fn loopback() -> Node {
+        Node("loopback".to_owned())
     }
 
     /// An HBA directory.
@@ -44,6 +50,16 @@ impl Node {
     /// A target portal group's directory.
     pub fn tpg(iqn: &Iqn, tag: TpgTag) -> Node {
         Node::target(iqn).child(tag)
+    }
+
+    /// The directory of a local disk's target: on the machine, a SCSI host of its own.
+    pub fn loop_target(uid: &Uid) -> Node {
+        Node::loopback().child(Naa::target(uid))
+    }
+
+    /// The one target portal group of a local disk.
+    pub fn loop_tpg(uid: &Uid) -> Node {
+        Node::loop_target(uid).child(TpgTag::ONLY)
     }
 
     /// The place of a portal in this TPG.

@@ -1,11 +1,12 @@
 //! The difference between what is and what is wanted, as ordered steps. Pure: asks nobody, changes nothing.
 //!
-//! Order: what is removed goes leaves to root, what is made root to leaves, `enable` last. The steps come in four
+//! Order: what is removed goes leaves to root, what is made root to leaves, `enable` last. The steps come in six
 //! phases, for between them the agent starts or stops the thread that serves the command ring. Whatever would need
 //! a live object to be made anew, or somebody else's to be touched, is a [`Conflict`].
 
 mod acl;
 mod backstore;
+mod local;
 mod target;
 
 use std::fmt;
@@ -16,9 +17,12 @@ use crate::node::Node;
 use crate::step::Step;
 use crate::tree::{Export, Found};
 
-/// One of the four parts of a plan, in the order in which they run.
+/// One of the six parts of a plan, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Phase {
+    /// The local disk goes. While the LUN is served, the kernel flushes it first; where everything is to go, it is
+    /// cut off first, so that nothing waits for a ring that nobody serves.
+    RemoveLocal,
     /// The target goes. Before it: answer or reset what is in the ring. After it: stop the ring's thread, close the UIO device.
     RemoveTarget,
     /// The backstore goes.
@@ -27,20 +31,31 @@ pub enum Phase {
     Backstore,
     /// The target comes, or changes; initiators may log in at its end.
     Target,
+    /// The local disk's target comes, or changes. The ring has to be served: the kernel asks the disk at once.
+    Local,
 }
 
 impl Phase {
     /// All, in order.
-    pub const ALL: [Phase; 4] = [Phase::RemoveTarget, Phase::RemoveBackstore, Phase::Backstore, Phase::Target];
+    pub const ALL: [Phase; 6] = [
+        Phase::RemoveLocal,
+        Phase::RemoveTarget,
+        Phase::RemoveBackstore,
+        Phase::Backstore,
+        Phase::Target,
+        Phase::Local,
+    ];
 }
 
 /// Steps by phase.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Plan {
+    remove_local: Vec<Step>,
     remove_target: Vec<Step>,
     remove_backstore: Vec<Step>,
     backstore: Vec<Step>,
     target: Vec<Step>,
+    local: Vec<Step>,
     /// What is wanted otherwise but cannot be changed under a running export: it comes with the next one. For the log.
     pub deferred: Vec<String>,
 }
@@ -49,10 +64,12 @@ impl Plan {
     /// The steps of one phase.
     pub fn steps(&self, phase: Phase) -> &[Step] {
         match phase {
+            Phase::RemoveLocal => &self.remove_local,
             Phase::RemoveTarget => &self.remove_target,
             Phase::RemoveBackstore => &self.remove_backstore,
             Phase::Backstore => &self.backstore,
             Phase::Target => &self.target,
+            Phase::Local => &self.local,
         }
     }
 
@@ -141,6 +158,11 @@ pub fn plan(have: &Found, want: Option<&Export>) -> Result<Plan, Conflict> {
     let mut plan = Plan::default();
     let nothing = Export::default();
     let want = want.unwrap_or(&nothing);
+    match (&have.export.local, &want.local) {
+        (Some(old), None) => plan.remove_local = local::remove(have, old, want.backstore.is_none()),
+        (_, Some(new)) => local::change(have, new, &mut plan)?,
+        (None, None) => {}
+    }
     match (&have.export.target, &want.target) {
         (Some(old), None) => plan.remove_target = target::remove(have, old),
         (_, Some(new)) => target::change(have, new, &mut plan)?,

@@ -4,6 +4,7 @@
 //! teardown running beside us) counts as not there.
 
 mod backstore;
+mod local;
 mod ports;
 mod target;
 
@@ -11,14 +12,15 @@ use std::collections::BTreeSet;
 
 use nix::errno::Errno;
 
+pub use local::{DiskAddress, disk_address};
+pub use ports::{Port, PortGroup, Ports, ports};
+
 use crate::configfs::{Configfs, Entry, EntryKind};
 use crate::iqn::IqnPrefix;
 use crate::name::{BackstoreName, HbaNumber, Uid};
 use crate::node::Node;
 use crate::step::Step;
-use crate::tree::{Found, Tree};
-
-pub use ports::{Port, PortGroup, Ports, ports};
+use crate::tree::{Export, Found, Tree};
 
 /// Why configfs could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,11 +50,14 @@ pub fn read_export(fs: &dyn Configfs, prefix: &IqnPrefix, uid: &Uid) -> Result<F
     let (hba, foreign, backstore) = backstore::find(fs, uid)?;
     let target = target::read(fs, &prefix.target(uid), &Node::device(hba.number, uid), uid)?;
     let (target, strays) = target.map_or((None, Vec::new()), |(target, strays)| (Some(target), strays));
-    let fabric = exists(fs, &Node::iscsi())?;
-    Ok(Found { uid: uid.clone(), hba, fabric, export: crate::tree::Export { backstore, target }, foreign, strays })
+    let local = local::read(fs, uid, &Node::device(hba.number, uid))?;
+    let (local, local_strays) = local.map_or((None, Vec::new()), |(local, strays)| (Some(local), strays));
+    let (fabric, loopback) = (exists(fs, &Node::iscsi())?, exists(fs, &Node::loopback())?);
+    let export = Export { backstore, target, local };
+    Ok(Found { uid: uid.clone(), hba, fabric, loopback, export, foreign, strays, local_strays })
 }
 
-/// Whose backstores and targets there are, also those that nobody wants any more: names only, so quick.
+/// Whose backstores, targets and local disks there are, also those that nobody wants any more: names only, so quick.
 pub fn owners(fs: &dyn Configfs, prefix: &IqnPrefix) -> Result<BTreeSet<Uid>, ReadError> {
     let mut uids = BTreeSet::new();
     for hba in hbas(fs)? {
@@ -60,22 +65,25 @@ pub fn owners(fs: &dyn Configfs, prefix: &IqnPrefix) -> Result<BTreeSet<Uid>, Re
         uids.extend(devices.iter().filter_map(|device| BackstoreName::owner(device)));
     }
     uids.extend(directories(fs, &Node::iscsi())?.iter().filter_map(|target| prefix.owner(target)));
+    uids.extend(local::owners(fs)?);
     Ok(uids)
 }
 
 /// Everything of ours, read whole.
 ///
-/// An empty HBA directory does not tell whose it is: [`read_export`] of its LUN finds it, or [`abandoned_hbas`].
+/// An empty HBA directory does not tell whose it is, nor does a local disk's target that has no LUN yet:
+/// [`read_export`] of its LUN finds it, or [`abandoned`].
 pub fn read_tree(fs: &dyn Configfs, prefix: &IqnPrefix) -> Result<Tree, ReadError> {
     let found = owners(fs, prefix)?.into_iter().map(|uid| Ok((uid.clone(), read_export(fs, prefix, &uid)?)));
     found.filter(|found| !found.as_ref().is_ok_and(|(_, found)| found.is_empty())).collect()
 }
 
-/// How to remove the HBA directories that an attempt of ours left empty and no LUN may ever ask for again.
+/// How to remove what an attempt of ours left unfinished and no LUN may ever ask for again: empty HBA directories, and
+/// targets of local disks without a LUN.
 ///
-/// For the start, before any LUN is being made: one that is being made may have an empty HBA for a moment.
-pub fn abandoned_hbas(fs: &dyn Configfs) -> Result<Vec<Step>, ReadError> {
-    let mut steps = Vec::new();
+/// For the start, before any LUN is being made: one that is being made may be so for a moment.
+pub fn abandoned(fs: &dyn Configfs) -> Result<Vec<Step>, ReadError> {
+    let mut steps = local::abandoned(fs)?;
     for hba in hbas(fs)?.into_iter().filter(|hba| hba.is_derived()) {
         if directories(fs, &Node::hba(hba))?.is_empty() {
             steps.push(Step::Rmdir(Node::hba(hba)));

@@ -24,8 +24,10 @@ pub type Tree = BTreeMap<Uid, Found>;
 pub struct Export {
     /// The TCMU device.
     pub backstore: Option<Backstore>,
-    /// The iSCSI target. Other fabrics (loopback) will stand beside it.
+    /// The iSCSI target.
     pub target: Option<Target>,
+    /// The target behind this machine's own disk.
+    pub local: Option<LocalDisk>,
 }
 
 /// The TCMU device of one LUN, `core/user_<n>/lunette-<uid>`.
@@ -212,6 +214,52 @@ pub struct MappedLun {
     pub read_only: bool,
 }
 
+/// The target behind a local disk, of the fabric `loopback` (tcm_loop): no network, one initiator, this machine.
+///
+/// Its names follow from the UID. The kernel makes an ACL for the session by itself, with all rights; where writes are
+/// to be refused, one of ours takes its place. The kernel scans for the disk when the LUN is linked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LocalDisk {
+    /// Whether the portal group is there.
+    pub tpg: bool,
+    /// The session of the machine's initiator.
+    pub nexus: Nexus,
+    /// Its one logical unit, number 0; `None`: not even the directory.
+    pub lun: Option<Lun>,
+    /// The ACL of ours, and how the initiator sees LUN 0 by it.
+    pub acl: Option<Option<MappedLun>>,
+}
+
+impl LocalDisk {
+    /// A disk of this machine.
+    pub fn new(read_only: bool) -> LocalDisk {
+        let mapped = MappedLun { lun: Some(LunNumber(0)), read_only };
+        let acl = read_only.then_some(Some(mapped));
+        LocalDisk { tpg: true, nexus: Nexus::Ours, lun: Some(Lun::Linked), acl }
+    }
+
+    /// Whether writes are refused.
+    pub fn read_only(&self) -> bool {
+        self.acl.flatten().is_some_and(|mapped| mapped.read_only)
+    }
+
+    /// What stands before the first step.
+    pub(crate) fn unmade() -> LocalDisk {
+        LocalDisk { tpg: false, nexus: Nexus::None, lun: None, acl: None }
+    }
+}
+
+/// The session of a local disk's target (I_T nexus).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Nexus {
+    /// There is none.
+    None,
+    /// With the initiator that we made up.
+    Ours,
+    /// With another one, by somebody's hand; never wanted, only found.
+    Other,
+}
+
 /// What was found of one LUN, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Found {
@@ -221,12 +269,16 @@ pub struct Found {
     pub hba: HbaPlace,
     /// Whether the iSCSI fabric's own directory is there.
     pub fabric: bool,
+    /// Whether the directory of the fabric of local disks is there.
+    pub loopback: bool,
     /// The objects of this LUN, whole or half-made.
     pub export: Export,
     /// A device of our name that is not ours, and why we say so.
     pub foreign: Option<(Node, String)>,
     /// How to clear what somebody put into our own target by hand and [`Export`] has no word for.
     pub strays: Vec<Step>,
+    /// The same of the target behind the local disk.
+    pub local_strays: Vec<Step>,
 }
 
 impl Found {

@@ -10,11 +10,12 @@ use std::time::Duration;
 use lunette_api::conditions::reasons;
 use lunette_api::{Initiator, Lun, Session};
 use lunette_lio::{
-    Acl, ApplyError, Chap, Conflict, Export, Found, Iqn, Node, Phase, Plan, StepError, Stuck, Target, Uid,
+    Acl, ApplyError, Chap, Conflict, DiskAddress, Export, Found, Iqn, Node, Phase, Plan, StepError, Stuck, Target, Uid,
 };
 use nix::errno::Errno;
 use tokio::task::spawn_blocking;
 
+use super::intent::Assignment;
 use super::wanted::Wanted;
 use super::{Context, credentials};
 use crate::check;
@@ -127,13 +128,19 @@ async fn refused(context: &Arc<Context>, error: StepError) -> Trouble {
 pub async fn target(
     context: &Context,
     wanted: &Wanted,
-    lun: &Lun,
+    assignment: &Assignment,
     standing: Option<&Target>,
 ) -> Result<(Target, Option<Trouble>), Trouble> {
+    let lun = &assignment.lun;
     let mut acls = BTreeMap::new();
     let mut unfit = None;
-    for initiator in &lun.spec.initiators {
-        let iqn: Iqn = initiator.iqn.parse().map_err(|error| invalid(format!("initiator: {error}")))?;
+    // This node's own entry is about a local disk.
+    let remote = lun.spec.initiators.iter().filter(|initiator| initiator.node_name.as_ref() != Some(&context.node));
+    for initiator in remote {
+        let Some(iqn) = iqn(initiator, assignment)? else {
+            unfit.get_or_insert(unknown(initiator));
+            continue;
+        };
         if acls.contains_key(&iqn) {
             return Err(invalid(format!("initiator {iqn} is listed twice: list it once")));
         }
@@ -147,6 +154,24 @@ pub async fn target(
         }
     }
     Ok((Target::new(wanted.iqn.clone(), context.portals.iter().cloned(), acls), unfit))
+}
+
+/// The name under which an initiator logs in; `None`: of a node that has not said its own.
+fn iqn(initiator: &Initiator, assignment: &Assignment) -> Result<Option<Iqn>, Trouble> {
+    let named = match (&initiator.iqn, &initiator.node_name) {
+        (Some(iqn), None) => Some(iqn),
+        (None, Some(node)) => assignment.initiator_names.get(node),
+        _ => return Err(invalid("an initiator has neither or both of iqn and nodeName: write exactly one".to_owned())),
+    };
+    named.map(|iqn| iqn.parse().map_err(|error| invalid(format!("initiator: {error}")))).transpose()
+}
+
+fn unknown(initiator: &Initiator) -> Trouble {
+    let node = initiator.node_name.as_deref().unwrap_or_default();
+    let message = format!(
+        "initiator {node}: no LunNode {node} says its initiator name: install open-iscsi there and have its agent run, or list the node by its iqn"
+    );
+    Trouble::new(reasons::INITIATOR_UNKNOWN, message)
 }
 
 fn invalid(message: String) -> Trouble {
@@ -166,11 +191,23 @@ fn as_it_stands(target: &Target, iqn: &Iqn, read_only: bool) -> Option<Acl> {
     acl.chap.is_some().then(|| Acl::new(acl.chap.clone(), read_only))
 }
 
-/// Who is logged in, if that can be read.
-pub async fn sessions(context: &Arc<Context>, iqn: &Iqn) -> Option<Vec<Session>> {
-    let (context, iqn) = (Arc::clone(context), iqn.clone());
-    let read = spawn_blocking(move || lunette_lio::sessions(context.configfs.as_ref(), &iqn)).await;
-    Some(read.ok()?.ok()?.into_iter().map(session).collect())
+/// Where this machine's own disk of the LUN is, if it was made.
+pub async fn disk_address(context: &Arc<Context>, uid: &Uid) -> Result<Option<DiskAddress>, Trouble> {
+    let uid = uid.clone();
+    let read = move |context: &Context| lunette_lio::disk_address(context.configfs.as_ref(), &uid);
+    on_a_thread(context, move |context| read(context).map_err(|error| failed(error.to_string()))).await
+}
+
+/// Who is logged in, if that can be read; this node too where the LUN is a disk of it.
+pub async fn sessions(context: &Arc<Context>, uid: &Uid, iqn: &Iqn) -> Option<Vec<Session>> {
+    let (on_thread, iqn) = (Arc::clone(context), iqn.clone());
+    let read = spawn_blocking(move || lunette_lio::sessions(on_thread.configfs.as_ref(), &iqn)).await;
+    let local = disk_address(context, uid).await.ok()?.map(|_| Session {
+        initiator: context.node.clone(),
+        addresses: Vec::new(),
+        state: Some("Local".to_owned()),
+    });
+    Some(read.ok()?.ok()?.into_iter().map(session).chain(local).collect())
 }
 
 fn session(session: lunette_lio::Session) -> Session {

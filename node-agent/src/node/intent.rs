@@ -1,5 +1,6 @@
 //! What is wanted of one LUN, reduced to what its worker acts on.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lunette_api::{Lun, LunPool, LunPoolSpec, ReclaimPolicy};
@@ -33,6 +34,8 @@ pub struct Assignment {
     pub pool: Option<Arc<LunPool>>,
     /// Which Secrets it was made with, if it needs any; see [`View::secrets`].
     secrets: Option<u64>,
+    /// The initiator names of the nodes that it lists, as far as they are known.
+    pub initiator_names: BTreeMap<String, String>,
 }
 
 impl Intent {
@@ -40,7 +43,11 @@ impl Intent {
     pub fn of(lun: &Arc<Lun>, view: &View) -> Self {
         let pool = view.pools.get(&lun.spec.pool).cloned();
         let needs_secrets = lun.spec.initiators.iter().any(|initiator| initiator.chap_secret.is_some());
-        let assignment = Assignment { lun: Arc::clone(lun), pool, secrets: needs_secrets.then_some(view.secrets) };
+        let listed = lun.spec.initiators.iter().filter_map(|initiator| initiator.node_name.as_ref());
+        let known = |node: &String| Some((node.clone(), view.initiator_names.get(node)?.clone()));
+        let initiator_names = listed.filter_map(known).collect();
+        let secrets = needs_secrets.then_some(view.secrets);
+        let assignment = Assignment { lun: Arc::clone(lun), pool, secrets, initiator_names };
         if lun.metadata.deletion_timestamp.is_none() {
             return Self::Serve(assignment);
         }
@@ -77,6 +84,7 @@ impl PartialEq for Assignment {
             && self.lun.metadata.uid == other.lun.metadata.uid
             && self.lun.spec == other.lun.spec
             && self.secrets == other.secrets
+            && self.initiator_names == other.initiator_names
             && pool(self) == pool(other)
     }
 }
@@ -145,6 +153,16 @@ mod tests {
         ] {
             let lun = lun(&json!({"/spec/initiators": [initiator]}));
             assert_eq!(Intent::of(&lun, &before) != Intent::of(&lun, &after), concerned, "{initiator}");
+        }
+    }
+
+    #[test]
+    fn a_nodes_initiator_name_concerns_those_that_list_the_node() {
+        let names = |name: &str| View { initiator_names: [("b".to_owned(), name.to_owned())].into(), ..view("/a") };
+        for (listed, concerned) in [("b", true), ("c", false)] {
+            let lun = lun(&json!({"/spec/initiators": [{"nodeName": listed}]}));
+            let changed = Intent::of(&lun, &names("iqn.2026-01.a:x")) != Intent::of(&lun, &names("iqn.2026-01.a:y"));
+            assert_eq!(changed, concerned, "{listed}");
         }
     }
 

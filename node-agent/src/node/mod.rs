@@ -19,12 +19,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lunette_initiator::Machine;
 use lunette_lio::{Configfs, IqnPrefix, Portal, Preflight, Uid};
 use tokio::sync::{mpsc, watch};
 
 use intent::Intent;
 use worker::Worker;
 
+use crate::attach::Desk;
 use crate::lun::Kernel;
 use crate::source::{Source, View};
 use crate::status::Board;
@@ -50,6 +52,10 @@ pub struct Context {
     pub source: Source,
     /// Where what became of it is written.
     pub board: Arc<Board>,
+    /// Where someone on this machine asks for LUNs as local disks.
+    pub desk: Arc<Desk>,
+    /// Where local disks appear.
+    pub machine: Machine,
     /// Where what must outlive the agent is kept.
     pub state_dir: PathBuf,
 }

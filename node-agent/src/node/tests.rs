@@ -2,6 +2,7 @@
 //! configfs by lio's `Fake`, each ring by tcmu's mock.
 
 mod life;
+mod local;
 mod removal;
 mod trouble;
 
@@ -47,6 +48,7 @@ fn memory() -> std::io::Result<TempDir> {
 /// An agent on it.
 struct Agent {
     board: Arc<Board>,
+    desk: Arc<Desk>,
     stop: watch::Sender<bool>,
     node: JoinHandle<()>,
     source: JoinHandle<()>,
@@ -100,7 +102,7 @@ impl Bed {
 
     fn agent_on(&self, configfs: Arc<dyn Configfs>) -> Agent {
         let manifests = Manifests::new(self.path("manifests"), "here".to_owned(), &self.path("state")).unwrap();
-        let board = Arc::new(Board::default());
+        let (board, desk) = (Arc::new(Board::default()), Arc::new(Desk::default()));
         let context = Arc::new(Context {
             node: "here".to_owned(),
             portals: vec![Portal::parse("10.0.0.1:3260").unwrap()],
@@ -110,6 +112,8 @@ impl Bed {
             kernel: self.kernel(),
             source: Source::Manifests(manifests),
             board: Arc::clone(&board),
+            desk: Arc::clone(&desk),
+            machine: Machine::at(self.path("machine")),
             state_dir: self.path("state"),
         });
         let (views, view) = watch::channel(View::default());
@@ -120,7 +124,7 @@ impl Bed {
                 manifests.follow(&views, &for_source.board).await;
             }
         });
-        Agent { board, stop, node: tokio::spawn(Node::new(context).run(view, stopped)), source }
+        Agent { board, desk, stop, node: tokio::spawn(Node::new(context).run(view, stopped)), source }
     }
 
     /// Opening a device opens its ring, reset as configfs would have it.
@@ -159,7 +163,9 @@ impl Bed {
     /// What configfs holds of targets and backstores.
     fn objects(&self) -> Vec<String> {
         let objects = self.configfs.dump().into_keys();
-        objects.filter(|path| path.starts_with("core/user_") || path.starts_with("iscsi/iqn")).collect()
+        objects
+            .filter(|path| ["core/user_", "iscsi/iqn", "loopback/naa"].iter().any(|ours| path.starts_with(ours)))
+            .collect()
     }
 
     fn may_log_in(&self, lun: &Lun, initiator: &str) -> bool {

@@ -22,6 +22,8 @@ pub struct Checkpoint {
 struct Saved {
     luns: Vec<Lun>,
     pools: Vec<LunPool>,
+    #[serde(default)]
+    initiator_names: BTreeMap<String, String>,
 }
 
 impl Checkpoint {
@@ -39,15 +41,18 @@ impl Checkpoint {
         let luns = saved.luns.into_iter().map(|lun| (uid(&lun), Arc::new(lun))).collect();
         let name = |pool: &LunPool| pool.metadata.name.clone().unwrap_or_default();
         let pools: BTreeMap<_, _> = saved.pools.into_iter().map(|pool| (name(&pool), Arc::new(pool))).collect();
-        Some(View { luns, pools, ..View::default() })
+        Some(View { luns, pools, initiator_names: saved.initiator_names, ..View::default() })
     }
 
     /// Keeps a view.
     pub fn save(&self, view: &View) {
         let lun = |lun: &Arc<Lun>| Lun { status: None, ..lun.as_ref().clone() };
         let pool = |pool: &Arc<LunPool>| LunPool { status: None, ..pool.as_ref().clone() };
-        let saved =
-            Saved { luns: view.luns.values().map(lun).collect(), pools: view.pools.values().map(pool).collect() };
+        let saved = Saved {
+            luns: view.luns.values().map(lun).collect(),
+            pools: view.pools.values().map(pool).collect(),
+            initiator_names: view.initiator_names.clone(),
+        };
         if let Err(error) = self.write(&saved) {
             tracing::warn!(%error, path = %self.path.display(), "what is wanted could not be noted: a restart knows only what it is told then");
         }
@@ -82,11 +87,14 @@ mod tests {
         }))
         .unwrap();
         lun.status = Some(lunette_api::LunStatus::default());
-        let view = View { luns: BTreeMap::from([("u".to_owned(), Arc::new(lun))]), complete: true, ..View::default() };
+        let luns = BTreeMap::from([("u".to_owned(), Arc::new(lun))]);
+        let initiator_names = BTreeMap::from([("b".to_owned(), "iqn.2026-01.a:b".to_owned())]);
+        let view = View { luns, initiator_names, complete: true, ..View::default() };
         checkpoint.save(&view);
         let loaded = checkpoint.load().unwrap();
         assert!(!loaded.complete && loaded.luns["u"].status.is_none());
         assert_eq!(loaded.luns["u"].spec, view.luns["u"].spec);
+        assert_eq!(loaded.initiator_names, view.initiator_names);
         fs::write(dir.path().join("a/last-known.json"), "{\"luns\": [").unwrap();
         assert!(checkpoint.load().is_none());
     }

@@ -1,10 +1,10 @@
-//! An API server as the source: watches the Luns placed on this node, and all pools.
+//! An API server as the source: watches the Luns placed on this node, all pools, and what nodes say of themselves.
 //!
 //! A LUN goes on being served while the API server is away, also over a restart of the agent: what was
 //! wanted last is kept in a checkpoint. Secrets are only ever read by the name that a Lun gives, and
 //! held in memory for a while, so that a short absence of the API server changes nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource, ResourceExt};
 use lunette_api::conditions::reasons;
-use lunette_api::{AGENT_MANAGER, Lun, LunPool, LunStatus};
+use lunette_api::{AGENT_MANAGER, Lun, LunNode, LunPool, LunStatus};
 use serde_json::json;
 use tokio::sync::watch::Sender;
 use tokio::time::timeout;
@@ -61,14 +61,16 @@ impl Kubernetes {
         let mine = watcher::Config::default().fields(&format!("status.node={}", self.node));
         let (luns, lun_events) = reflected::<Lun>(Api::all(self.client.clone()), mine);
         let (pools, pool_events) = reflected::<LunPool>(Api::all(self.client.clone()), watcher::Config::default());
-        let mut events = futures::stream::select(lun_events, pool_events);
+        let (nodes, node_events) = reflected::<LunNode>(Api::all(self.client.clone()), watcher::Config::default());
+        let mut events = futures::stream::select(lun_events, futures::stream::select(pool_events, node_events));
         while events.next().await.is_some() {
             // Many events make one view.
             while let Some(Some(())) = events.next().now_or_never() {}
-            if luns.wait_until_ready().now_or_never().is_none() || pools.wait_until_ready().now_or_never().is_none() {
+            if !(is_ready(&luns) && is_ready(&pools) && is_ready(&nodes)) {
                 continue;
             }
-            let view = view(&luns, &pools, &views.borrow());
+            let mut view = view(&luns, &pools, &views.borrow());
+            view.initiator_names = initiator_names(&nodes, &views.borrow());
             self.checkpoint.save(&view);
             views.send_replace(view);
             tokio::time::sleep(SETTLE).await;
@@ -137,6 +139,24 @@ impl Kubernetes {
 
 fn no_secret(message: String) -> Trouble {
     Trouble::new(reasons::SECRET_UNUSABLE, message)
+}
+
+fn is_ready<K>(store: &Store<K>) -> bool
+where
+    K: Resource + Clone + 'static,
+    K::DynamicType: Eq + std::hash::Hash + Clone,
+{
+    store.wait_until_ready().now_or_never().is_some()
+}
+
+/// The name of a node whose LunNode is away for the moment stays: its session is not to end for that.
+fn initiator_names(nodes: &Store<DeserializeGuard<LunNode>>, before: &View) -> BTreeMap<String, String> {
+    let mut names = before.initiator_names.clone();
+    for node in nodes.state() {
+        let Ok(node) = &node.0 else { continue };
+        names.extend(node.status.as_ref().and_then(|status| Some((node.name_any(), status.initiator_name.clone()?))));
+    }
+    names
 }
 
 /// A store that follows a watch, and the stream that keeps it so. What cannot be understood is left out
@@ -235,6 +255,24 @@ mod tests {
 
     fn lun(name: &str, spec: &Value) -> DeserializeGuard<Lun> {
         object("Lun", &json!({"name": name, "namespace": "n", "uid": format!("uid-{name}")}), spec)
+    }
+
+    #[test]
+    fn a_node_that_is_away_keeps_its_initiator_name_and_one_that_says_another_gets_it() {
+        let node = |name: &str, iqn: &str| -> DeserializeGuard<LunNode> {
+            serde_json::from_value(json!({
+                "apiVersion": "lunette.io/v1alpha1", "kind": "LunNode", "metadata": {"name": name}, "spec": {},
+                "status": {"initiatorName": iqn},
+            }))
+            .unwrap()
+        };
+        let first = initiator_names(&store(vec![node("a", "iqn.x:a"), node("b", "iqn.x:b")]), &View::default());
+        let before = View { initiator_names: first, ..View::default() };
+        let names = initiator_names(&store(vec![node("a", "iqn.x:new")]), &before);
+        assert_eq!(
+            names.into_iter().collect::<Vec<_>>(),
+            [("a", "iqn.x:new"), ("b", "iqn.x:b")].map(|(n, i)| (n.to_owned(), i.to_owned()))
+        );
     }
 
     /// A field of a version to come: an older agent must not take the LUN for unwanted.

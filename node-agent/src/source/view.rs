@@ -15,6 +15,8 @@ pub struct View {
     pub luns: BTreeMap<String, Arc<Lun>>,
     /// All pools, by name.
     pub pools: BTreeMap<String, Arc<LunPool>>,
+    /// The name under which each node logs in to others' targets, where it has said one.
+    pub initiator_names: BTreeMap<String, String>,
     /// Changes with the Secrets, where the source sees them change. Elsewhere they are read again in time.
     pub secrets: u64,
     /// UIDs of LUNs that are wanted in a way that could not be understood: what is there of them stays.

@@ -54,6 +54,8 @@ pub mod reasons {
     pub const INVALID_SPEC: &str = "InvalidSpec";
     /// A Secret is missing or unfit.
     pub const SECRET_UNUSABLE: &str = "SecretUnusable";
+    /// A node that is listed as an initiator has not said its initiator name.
+    pub const INITIATOR_UNKNOWN: &str = "InitiatorUnknown";
     /// Something in the kernel's target configuration stands in the way and is not ours.
     pub const CONFLICT: &str = "Conflict";
     /// A portal cannot be opened.

@@ -50,7 +50,8 @@ pub struct LunSpec {
     /// Who may log in. Empty: nobody.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
-    #[x_kube(merge_strategy = kube::core::ListMerge::Atomic, validation = rules::INITIATORS_DIFFER)]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Atomic)]
+    #[x_kube(validation = rules::INITIATORS_DIFFER, validation = rules::INITIATOR_NODES_DIFFER)]
     pub initiators: Vec<Initiator>,
     /// Whether a write may be acknowledged before it is durable; initiators flush then.
     #[serde(default)]
@@ -64,17 +65,25 @@ fn default_block_size() -> u32 {
     512
 }
 
-/// One initiator that may log in.
-#[derive(KubeSchema, Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+/// One initiator that may use the LUN: a client, by its iSCSI name, or a node of the cluster.
+#[derive(KubeSchema, Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[x_kube(validation = rules::ONE_NAME)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Initiator {
     /// The initiator's iSCSI name in lower case, as the client's `/etc/iscsi/initiatorname.iscsi` says it:
     /// `iqn.2026-01.io.example:client`, or an `eui.` or `naa.` name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 223))]
     #[x_kube(validation = rules::INITIATOR_NAME)]
-    pub iqn: String,
+    pub iqn: Option<String>,
+    /// A node of the cluster, instead of an `iqn`. On the node that serves the Lun it may have it as a local
+    /// disk, without a network; any other node logs in under the name that its LunNode shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = rules::INITIATOR_NODE)]
+    pub node_name: Option<String>,
     /// A Secret of the Lun's namespace with the CHAP credentials: keys `username` and `password`, and
-    /// for mutual CHAP `mutualUsername` and `mutualPassword`.
+    /// for mutual CHAP `mutualUsername` and `mutualPassword`. A local disk has no login and needs none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chap_secret: Option<SecretReference>,
     /// Whether this initiator's writes are refused.
@@ -171,12 +180,12 @@ pub struct Target {
 #[derive(KubeSchema, Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Session {
-    /// Its iSCSI qualified name.
+    /// Its iSCSI qualified name; of a node that has the Lun as a local disk, the node's name.
     pub initiator: String,
     /// The addresses that it is connected from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,
-    /// The session's state, in LIO's words.
+    /// The session's state, in LIO's words; `Local` is a local disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
 }

@@ -72,8 +72,23 @@ pub const PIN_MATCHES_NODE: Rule = (
 
 /// Two entries for one initiator could contradict each other.
 pub const INITIATORS_DIFFER: Rule = (
-    "self.all(a, self.exists_one(b, b.iqn == a.iqn))",
+    "self.all(a, !has(a.iqn) || self.exists_one(b, has(b.iqn) && b.iqn == a.iqn))",
     "each initiator may be listed once: remove the entry with the same iqn",
+);
+/// As [`INITIATORS_DIFFER`].
+pub const INITIATOR_NODES_DIFFER: Rule = (
+    "self.all(a, !has(a.nodeName) || self.exists_one(b, has(b.nodeName) && b.nodeName == a.nodeName))",
+    "each node may be listed once: remove the entry with the same nodeName",
+);
+/// A client or a node, not both and not nobody.
+pub const ONE_NAME: Rule = (
+    "has(self.iqn) != has(self.nodeName)",
+    "an initiator has either an iqn (a client outside) or a nodeName (a node of the cluster): write exactly one",
+);
+/// A name that Kubernetes gives to nodes.
+pub const INITIATOR_NODE: Rule = (
+    "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+    "an initiator's nodeName must be the name of a node: lower-case letters, digits, '-' and '.' (see: kubectl get lunnodes)",
 );
 /// RFC 7143 §4.2.7, normalised as RFC 3722 says: lower case, and of ASCII only letters, digits, '-', '.', ':'.
 pub const INITIATOR_NAME: Rule = (

@@ -21,6 +21,12 @@ fn specific(fs: &dyn Configfs, step: &Step, errno: Errno) -> Option<String> {
         Step::Mkdir(node) if *node == Node::iscsi() => {
             said("the iSCSI target is not in this kernel: run `modprobe iscsi_target_mod`")
         }
+        Step::Mkdir(node) if *node == Node::loopback() => {
+            said("local disks are not in this kernel: run `modprobe tcm_loop`, or list this node's iqn instead")
+        }
+        Step::Write { attr, .. } if errno == Errno::EPERM && attr.name() == "nexus" => said(
+            "the kernel still counts the disk as there, for somebody deleted it by hand: have it scanned for (`lunette-node attach`), and try again",
+        ),
         Step::Mkdir(node) if under(node, "core") && node.parent() == Some(Node::core()) => {
             said("TCMU is not in this kernel: run `modprobe target_core_user`")
         }

@@ -2,12 +2,13 @@
 //!
 //! As strict as the kernel: default directories and attributes appear with `mkdir`, a linked object cannot be removed,
 //! a device is enabled once, a bad value is EINVAL. What each rule rests on is said beside it; `objects` has the rules
-//! of configfs itself, `device` those of TCMU, `iscsi` those of the fabric.
+//! of configfs itself, `device` those of TCMU, `iscsi` and `loopback` those of the fabrics.
 //!
 //! Beyond the kernel it can fail at a chosen change, sleep in one, and tell whose sessions have been ended.
 
 mod device;
 mod iscsi;
+mod loopback;
 mod objects;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,9 @@ struct Kernel {
     /// Portals that some other program holds.
     occupied: Vec<String>,
     acl_authentication: bool,
+    has_loopback: bool,
+    /// SCSI hosts made so far: the next one's number.
+    scsi_hosts: u32,
     /// Changes asked for so far, done or refused.
     changes: usize,
     fail_at: Option<usize>,
@@ -61,6 +65,8 @@ impl Fake {
             sessions: Vec::new(),
             occupied: Vec::new(),
             acl_authentication: true,
+            has_loopback: true,
+            scsi_hosts: 0,
             changes: 0,
             fail_at: None,
             sleep_at: None,
@@ -72,6 +78,13 @@ impl Fake {
     pub fn without_acl_authentication() -> Fake {
         let fake = Fake::new();
         fake.lock().acl_authentication = false;
+        fake
+    }
+
+    /// A kernel without tcm_loop: no local disks.
+    pub fn without_loopback() -> Fake {
+        let fake = Fake::new();
+        fake.lock().has_loopback = false;
         fake
     }
 
@@ -196,6 +209,9 @@ impl Kernel {
             Kind::Core => self.make_hba(path, name),
             Kind::Hba => self.make_device(path),
             Kind::Iscsi => self.make_target(path, name),
+            Kind::Loopback => self.make_loop_target(path, name),
+            Kind::LoopTarget => self.make_loop_tpg(path, name),
+            Kind::LoopAcls => self.make_loop_acl(path, name),
             Kind::Target => self.make_tpg(path, name),
             Kind::Portals => self.make_portal(path, name),
             Kind::Luns => self.make_lun(path, name),
@@ -207,6 +223,9 @@ impl Kernel {
     }
 
     fn rmdir(&mut self, path: &str) -> Result<(), Errno> {
+        if self.waits_for_ever(path) {
+            return Err(Errno::EDEADLK);
+        }
         self.objects.remove_directory(path)?;
         self.uio.remove(path);
         self.end_sessions(|(tpg, who)| *tpg == *path || format!("{tpg}/acls/{who}") == path);
@@ -247,6 +266,7 @@ impl Kernel {
             Rule::Info => Ok(self.session_info(attr)),
             Rule::AuthenticateTarget => Ok(iscsi::authenticates_target(self, attr).to_owned()),
             Rule::WriteProtect if text.is_empty() => Ok(String::new()),
+            Rule::Nexus if text.is_empty() => Err(Errno::ENODEV),
             _ => Ok(format!("{text}\n")),
         }
     }
@@ -271,6 +291,7 @@ impl Kernel {
             Rule::Authentication => self.authentication(attr, text),
             Rule::CmdsnDepth => self.cmdsn_depth(attr, &old, text),
             Rule::WriteProtect => iscsi::write_protect(&old, text),
+            Rule::Nexus => self.nexus(attr, &old, text),
         }?;
         self.objects.set(attr, new);
         Ok(())

@@ -21,7 +21,7 @@ pub(super) fn remove(node: &Node, old: &Acl, name: &BackstoreName, steps: &mut V
     steps.push(Step::Rmdir(node.clone()));
 }
 
-fn remove_mapped(node: &Node, old: &MappedLun, name: &BackstoreName, steps: &mut Vec<Step>) {
+pub(super) fn remove_mapped(node: &Node, old: &MappedLun, name: &BackstoreName, steps: &mut Vec<Step>) {
     if old.lun.is_some() {
         steps.push(Step::Unlink(node.child(name)));
     }

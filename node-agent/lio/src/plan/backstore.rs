@@ -111,5 +111,6 @@ fn defer_tuning(old: &Backstore, want: &Backstore, plan: &mut Plan) {
 /// Whether a LUN of ours links to the device.
 fn is_exported(have: &Found) -> bool {
     let tpgs = have.export.target.iter().flat_map(|target| target.tpgs.values());
-    tpgs.flat_map(|tpg| tpg.luns.values()).any(|lun| *lun == Lun::Linked)
+    let local = have.export.local.iter().flat_map(|local| &local.lun);
+    tpgs.flat_map(|tpg| tpg.luns.values()).chain(local).any(|lun| *lun == Lun::Linked)
 }

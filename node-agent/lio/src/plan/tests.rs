@@ -10,6 +10,7 @@ use crate::portal::Portal;
 use crate::secret::{Chap, Login, Secret};
 use crate::tree::{Acl, Backstore, Lun, Target};
 
+mod local;
 mod property;
 
 fn lines(plan: &Plan, phase: Phase) -> Vec<String> {
@@ -113,7 +114,7 @@ fn a_living_device_keeps_its_block_size_and_serial_number() {
         (Backstore::new(2 << 30, 4096, "serial-1"), "the block size"),
         (Backstore::new(2 << 30, 512, "other"), "the unit serial number"),
     ] {
-        let want = Export { backstore: Some(backstore), target: export([]).target };
+        let want = Export { backstore: Some(backstore), ..export([]) };
         match plan(&read(&fs), Some(&want)) {
             Err(Conflict::Immutable { what: found, .. }) => assert_eq!(found, what),
             other => panic!("{other:?}"),
@@ -142,7 +143,7 @@ fn tuning_of_a_running_export_is_put_off_and_said() {
 #[test]
 fn an_impossible_size_is_refused_before_the_kernel_takes_it() {
     for (size, block_size) in [(0, 512), (513, 512), (4096, 0)] {
-        let want = Export { backstore: Some(Backstore::new(size, block_size, "s")), target: None };
+        let want = Export { backstore: Some(Backstore::new(size, block_size, "s")), ..Export::default() };
         assert_eq!(plan(&read(&Fake::new()), Some(&want)), Err(Conflict::Size { size, block_size }));
     }
 }

@@ -43,7 +43,7 @@ fn empty_hbas_of_our_numbers_are_swept_and_no_others() {
     for node in [ours.clone(), Node::hba(HbaNumber(5))] {
         fs.mkdir(&node).unwrap();
     }
-    assert_eq!(abandoned_hbas(&fs).unwrap(), [Step::Rmdir(ours)]);
+    assert_eq!(abandoned(&fs).unwrap(), [Step::Rmdir(ours)]);
 }
 
 #[test]

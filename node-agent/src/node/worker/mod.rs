@@ -9,6 +9,7 @@
 //! has asked of storage or of the kernel goes on meanwhile.
 
 mod ask;
+mod local;
 mod remove;
 mod serve;
 mod thread;
@@ -18,13 +19,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lunette_lio::Uid;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::Context;
 use super::export;
 use super::intent::{Assignment, Intent};
 use super::report::{Progress, Reporter};
+use crate::attach::{Order, Request};
 use crate::lun::State;
 use crate::trouble::Trouble;
 use thread::Running;
@@ -59,6 +61,12 @@ pub struct Worker {
     /// How far the last whole pass came, or this one has come.
     progress: Progress,
     removing: bool,
+    /// Orders about this machine's own disk of the LUN.
+    orders: mpsc::UnboundedReceiver<Request>,
+    /// Those that nobody has had an answer to yet.
+    asked: Vec<Request>,
+    /// The last of them; `None`: the disk is to be as it is.
+    attach: Option<Order>,
     /// When the next whole pass is due, if nothing happens.
     whole_at: Instant,
 }
@@ -87,6 +95,7 @@ impl Worker {
     /// A worker that has not looked yet.
     pub fn new(context: Arc<Context>, uid: Uid, intents: watch::Receiver<Intent>) -> Self {
         let reporter = Reporter::new(Arc::clone(&context), uid.clone());
+        let orders = context.desk.open(uid.as_str());
         Self {
             context,
             uid,
@@ -99,6 +108,9 @@ impl Worker {
             last: None,
             progress: Progress::default(),
             removing: false,
+            orders,
+            asked: Vec::new(),
+            attach: None,
             whole_at: Instant::now(),
         }
     }
@@ -140,7 +152,7 @@ impl Worker {
     /// Looks who is logged in, and says so if that, or anything of ours that was not heard, is news.
     async fn glance(&mut self, assignment: Assignment) -> Next {
         let iqn = self.context.prefix.target(&self.uid);
-        let sessions = export::sessions(&self.context, &iqn).await;
+        let sessions = export::sessions(&self.context, &self.uid, &iqn).await;
         let news = sessions.filter(|sessions| *sessions != self.progress.sessions);
         if news.is_some() || !self.reporter.is_told() {
             self.progress.sessions = news.unwrap_or_else(|| std::mem::take(&mut self.progress.sessions));
@@ -179,10 +191,14 @@ impl Worker {
         doubled(&mut self.pause)
     }
 
-    /// Waits for a new intent, the end of the LUN's thread, or `until`; whether it was that.
+    /// Waits for a new intent, an order, the end of the LUN's thread, or `until`; whether it was that.
     async fn wait(&mut self, until: Instant) -> bool {
         let thread_ends = ended(self.thread.as_ref().map(|running| running.thread.watch()));
         tokio::select! {
+            Some(order) = self.orders.recv() => {
+                self.take_order(order);
+                false
+            }
             changed = self.intents.changed() => {
                 if changed.is_ok() {
                     self.pause = FIRST_PAUSE;

@@ -15,12 +15,15 @@ use super::super::intent::Assignment;
 use super::super::mode_record::ModeRecord;
 use super::serve::{is_enabled, pool};
 use super::{DRAIN_WITHIN, FIRST_PAUSE, Next, Worker};
+use crate::attach::Refusal;
 use crate::trouble::Trouble;
 
 impl Worker {
     pub(super) async fn remove(&mut self, last: Option<Assignment>, reclaim: bool, gone: bool) -> Next {
         self.removing = true;
         self.last = last.or_else(|| self.last.take());
+        self.attach = None;
+        self.answer(&Err(Refusal::NotYet("the LUN is being removed: see `lunette-node status`".to_owned())));
         let last = self.last.clone();
         if let Some(last) = &last {
             self.reporter.removing(&last.lun, None).await;

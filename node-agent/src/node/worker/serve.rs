@@ -11,6 +11,7 @@ use super::super::intent::Assignment;
 use super::super::report::Progress;
 use super::super::wanted::Wanted;
 use super::{FIRST_PAUSE, Next, Worker};
+use crate::attach::{Outcome, Refusal};
 use crate::storage::AnyPool;
 use crate::trouble::Trouble;
 
@@ -19,8 +20,12 @@ impl Worker {
         self.removing = false;
         self.last = Some(assignment.clone());
         self.reporter.show(&assignment.lun);
-        let trouble = self.make_served(&assignment).await.err();
+        let (outcome, trouble) = match self.make_served(&assignment).await {
+            Ok(outcome) => (outcome, None),
+            Err(trouble) => (Err(Refusal::from(trouble.clone())), Some(trouble)),
+        };
         self.reporter.serving(&assignment.lun, &self.progress, trouble.as_ref()).await;
+        self.answer(&outcome);
         match trouble {
             Some(trouble) => Next::Trouble(trouble),
             None => {
@@ -30,8 +35,9 @@ impl Worker {
         }
     }
 
-    /// Every step towards a served LUN, in order; `progress` says how far it came.
-    async fn make_served(&mut self, assignment: &Assignment) -> Result<(), Trouble> {
+    /// Every step towards a served LUN, in order; `progress` says how far it came. The outcome is that of the
+    /// local disk.
+    async fn make_served(&mut self, assignment: &Assignment) -> Result<Outcome, Trouble> {
         self.bury_thread();
         let sessions = std::mem::take(&mut self.progress.sessions);
         self.progress = Progress { serving: self.is_serving(), sessions, ..Progress::default() };
@@ -48,14 +54,18 @@ impl Worker {
         let found = self.ensure_backstore(&wanted, found).await?;
         self.ensure_thread(&wanted, &pool, &found).await?;
         self.ensure_size_is_known(wanted.spec.size);
-        self.ensure_target(&wanted, assignment, &found).await?;
+        let target = self.ensure_target(&wanted, assignment, &found).await;
+        // What is wrong with the network is no matter to a local disk.
+        let outcome = self.ensure_local(&wanted, assignment, &found).await;
+        self.tell_of_a_failed_disk(&found, &outcome);
+        target?;
         self.ensure_access_is_known(found).await?;
         self.progress.capacity = Some(wanted.spec.size);
         self.progress.allocated = self.allocated(&wanted, &pool).await;
-        if let Some(sessions) = export::sessions(&self.context, &wanted.iqn).await {
+        if let Some(sessions) = export::sessions(&self.context, &self.uid, &wanted.iqn).await {
             self.progress.sessions = sessions;
         }
-        Ok(())
+        Ok(outcome)
     }
 
     async fn ensure_volume(&mut self, wanted: &Wanted, pool: &AnyPool) -> Result<(), Trouble> {
@@ -70,7 +80,7 @@ impl Worker {
 
     async fn ensure_backstore(&mut self, wanted: &Wanted, found: Found) -> Result<Found, Trouble> {
         let target = found.export.target.clone();
-        let want = Export { backstore: Some(wanted.backstore()), target };
+        let want = Export { backstore: Some(wanted.backstore()), target, local: None };
         let plan = export::plan(&found, Some(&want))?;
         if plan.steps(Phase::Backstore).is_empty() {
             return Ok(found);
@@ -83,8 +93,8 @@ impl Worker {
     /// of it stays, the rest is brought about, and then the trouble is told.
     async fn ensure_target(&mut self, wanted: &Wanted, assignment: &Assignment, found: &Found) -> Result<(), Trouble> {
         let standing = found.export.target.as_ref();
-        let (target, trouble) = export::target(&self.context, wanted, &assignment.lun, standing).await?;
-        let want = Export { backstore: Some(wanted.backstore()), target: Some(target) };
+        let (target, trouble) = export::target(&self.context, wanted, assignment, standing).await?;
+        let want = Export { backstore: Some(wanted.backstore()), target: Some(target), local: None };
         let plan = export::plan(found, Some(&want))?;
         self.applied(&plan, &[Phase::Target]).await?;
         self.progress.exported = true;

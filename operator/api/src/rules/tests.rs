@@ -157,6 +157,20 @@ fn an_initiator_is_listed_once() {
 }
 
 #[test]
+fn an_initiator_is_a_client_or_a_node() {
+    let listed = |entries: Value| json!({"spec": {"initiators": entries}});
+    let client = "iqn.2026-01.io.example:a";
+    allowed(listed(json!([{"nodeName": "node-1.example"}])));
+    allowed(listed(json!([{"nodeName": "node-1"}, {"nodeName": "node-2", "readOnly": true}, {"iqn": client}])));
+    refused(listed(json!([{"nodeName": "node-1", "iqn": client}])), ONE_NAME);
+    refused(listed(json!([{"readOnly": true}])), ONE_NAME);
+    refused(listed(json!([{"nodeName": "node-1"}, {"nodeName": "node-1"}])), INITIATOR_NODES_DIFFER);
+    for name in ["", "Node", "../a", "a b", "-a"] {
+        refused(listed(json!([{"nodeName": name}])), INITIATOR_NODE);
+    }
+}
+
+#[test]
 fn a_secret_is_named_not_reached_by_a_path() {
     let with = |name: &str| json!({"spec": {"initiators": [{"iqn": "iqn.2026-01.io.example:a", "chapSecret": {"name": name}}]}});
     allowed(with("client-chap"));

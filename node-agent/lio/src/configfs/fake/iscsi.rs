@@ -9,8 +9,10 @@ use crate::iqn::Iqn;
 impl Kernel {
     /// `target_core_register_fabric`; `discovery_auth` belongs to the whole node.
     pub(super) fn make_fabric(&mut self, path: &str, name: &str) -> Result<(), Errno> {
-        if name != "iscsi" {
-            return Err(Errno::EINVAL);
+        match name {
+            "iscsi" => {}
+            "loopback" => return self.make_loopback(path),
+            _ => return Err(Errno::EINVAL),
         }
         self.objects.add_directory(path, Kind::Iscsi, false);
         self.objects.add_attributes(path, &[("lio_version", "Datera Inc. iSCSI Target v4.1.0", Rule::ReadOnly)]);
@@ -116,8 +118,8 @@ impl Kernel {
             Kind::Lun if tpg(mapped, 3) != tpg(lun, 2) => Err(Errno::EINVAL),
             Kind::Lun if self.objects.links_in(mapped).next().is_some() => Err(Errno::EINVAL),
             Kind::Lun => {
-                let protect = self.objects.text(&format!("{}/attrib/prod_mode_write_protect", tpg(lun, 2))).to_owned();
-                self.objects.set(&join(mapped, "write_protect"), protect);
+                let protect = self.objects.text(&format!("{}/attrib/prod_mode_write_protect", tpg(lun, 2))) == "1";
+                self.objects.set(&join(mapped, "write_protect"), u8::from(protect).to_string());
                 Ok(())
             }
             _ => Err(Errno::EFAULT),

@@ -23,6 +23,10 @@ pub(super) enum Kind {
     Acls,
     Acl,
     MappedLun,
+    Loopback,
+    LoopTarget,
+    LoopTpg,
+    LoopAcls,
     /// Nothing can be made in it.
     Plain,
 }
@@ -46,6 +50,7 @@ pub(super) enum Rule {
     Authentication,
     CmdsnDepth,
     WriteProtect,
+    Nexus,
     Info,
     AuthenticateTarget,
 }

@@ -12,7 +12,7 @@ use crate::name::{HbaNumber, Uid};
 use crate::node::Node;
 use crate::portal::Portal;
 use crate::secret::{Chap, Login, Secret};
-use crate::tree::{Acl, Backstore, Export, Target};
+use crate::tree::{Acl, Backstore, Export, LocalDisk, Target};
 
 const PORTALS: &[&str] = &["10.0.0.1:3260", "10.0.0.2:3260", "[fd00::1]:3260"];
 
@@ -38,9 +38,10 @@ fn iscsi_target() -> impl Strategy<Value = Target> {
 
 /// The size only grows from one export of a series to the next.
 fn export_at(index: u64) -> impl Strategy<Value = Option<Export>> {
-    let present = (0..3_u64, prop::option::of(iscsi_target())).prop_map(move |(grown, target)| {
+    let local = prop::option::of(any::<bool>().prop_map(LocalDisk::new));
+    let present = (0..3_u64, prop::option::of(iscsi_target()), local).prop_map(move |(grown, target, local)| {
         let size = (1 << 20) * (3 * index + grown + 1);
-        Export { backstore: Some(Backstore::new(size, 512, "serial-1")), target }
+        Export { backstore: Some(Backstore::new(size, 512, "serial-1")), target, local }
     });
     prop::option::weighted(0.8, present)
 }
@@ -65,6 +66,14 @@ fn populated() -> Fake {
     write(&fs, &device.child("control"), "nl_reply_supported=-1,dev_config=rbd/pool/image");
     write(&fs, &device.child("enable"), "1");
     fs.symlink(&tpg.child("lun/lun_0/disk"), &device).unwrap();
+    let loop_target = Node::loopback().child("naa.5001405aabbccdde");
+    for node in
+        [Node::loopback(), loop_target.clone(), loop_target.child("tpgt_1"), loop_target.child("tpgt_1/lun/lun_0")]
+    {
+        fs.mkdir(&node).unwrap();
+    }
+    write(&fs, &loop_target.child("tpgt_1/nexus"), "naa.5001405aabbccddf");
+    fs.symlink(&loop_target.child("tpgt_1/lun/lun_0/disk"), &device).unwrap();
     let neighbour = Uid::parse("neighbour").unwrap();
     for node in [Node::hba(HbaNumber::derived(&neighbour)), Node::device(HbaNumber::derived(&neighbour), &neighbour)] {
         fs.mkdir(&node).unwrap();
@@ -74,7 +83,9 @@ fn populated() -> Fake {
 
 fn not_ours(fs: &Fake) -> BTreeMap<String, String> {
     let hba = Node::hba(HbaNumber::derived(&uid())).to_string();
-    fs.dump().into_iter().filter(|(path, _)| !path.contains(uid().as_str()) && !path.starts_with(&hba)).collect()
+    let disk = Node::loop_target(&uid()).to_string();
+    let ours = |path: &str| path.contains(uid().as_str()) || path.starts_with(&hba) || path.starts_with(&disk);
+    fs.dump().into_iter().filter(|(path, _)| !ours(path)).collect()
 }
 
 /// Who is on the list now and stays on it: no change of anything else may end their sessions.
@@ -116,6 +127,9 @@ proptest! {
             }
             prop_assert!(plan_for(&fs, want.as_ref()).is_empty(), "{}", plan_for(&fs, want.as_ref()));
             let found = read(&fs);
+            let writable = |local: &LocalDisk| (local.lun.clone(), local.nexus, local.read_only());
+            let wanted = want.as_ref().and_then(|want| want.local.as_ref());
+            prop_assert_eq!(found.export.local.as_ref().map(writable), wanted.map(writable));
             prop_assert_eq!(found.export.target, want.as_ref().and_then(|want| want.target.clone()));
             prop_assert_eq!(&not_ours(&fs), &before);
         }

@@ -1,0 +1,20 @@
+//! The initiator side of a machine: its SCSI disks, found by address and known by identity.
+//!
+//! Reads sysfs only, under a root that a test may choose, and parses nothing made for people. Knows nothing of
+//! Kubernetes, of targets or of configfs.
+//!
+//! Invariant: a disk is handed out only after its own identity (VPD page 83h) was compared with the one that is
+//! wanted, and its size. A kernel name such as `sdb` is looked up each time and never kept: tomorrow it is
+//! another disk's.
+
+#![forbid(unsafe_code)]
+
+mod address;
+mod disk;
+mod machine;
+mod wwid;
+
+pub use address::{Address, BadAddress};
+pub use disk::{Disk, DiskError};
+pub use machine::Machine;
+pub use wwid::{BadWwid, Wwid};

@@ -1,0 +1,146 @@
+//! This machine's sysfs and device files: looks for disks, has the kernel look, and never trusts a name.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+
+use crate::{Address, Disk, DiskError, Wwid};
+
+/// How often it is looked whether a disk has come.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// sysfs counts a disk's size in these, whatever its blocks (`part_size_show`).
+const SECTOR: u64 = 512;
+
+/// The machine, or one that a test made up.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    root: PathBuf,
+}
+
+impl Machine {
+    /// This machine.
+    pub fn here() -> Machine {
+        Machine::at("/")
+    }
+
+    /// One whose `sys` and `dev` are below another root.
+    pub fn at(root: impl Into<PathBuf>) -> Machine {
+        Machine { root: root.into() }
+    }
+
+    /// The disk at that address, whoever it is.
+    ///
+    /// # Errors
+    /// When sysfs cannot be read.
+    pub fn find(&self, at: Address) -> Result<Option<Disk>, DiskError> {
+        let device = self.device(at);
+        let Some(name) = only_name(&device.join("block"))? else { return Ok(None) };
+        let path = self.root.join("dev").join(&name);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let page = optional(fs::read(device.join("vpd_pg83")), &device.join("vpd_pg83"))?;
+        let size = device.join("block").join(&name).join("size");
+        let Some(sectors) = optional(fs::read_to_string(&size), &size)? else { return Ok(None) };
+        let sectors: u64 = sectors.trim().parse().unwrap_or(0);
+        let wwid = page.as_deref().and_then(Wwid::in_page_83);
+        Ok(Some(Disk { at, path, wwid, size: sectors.saturating_mul(SECTOR) }))
+    }
+
+    /// The disk at that address, after the kernel was told to look for it if it does not show it; known by its
+    /// identity, and of the LUN's size. Blocks for as long as the LUN takes to answer, and `patience` at most for
+    /// the kernel to finish.
+    ///
+    /// # Errors
+    /// When there is none, or another, or it is not as the LUN is.
+    pub fn attached(&self, at: Address, want: &Wwid, size: u64, patience: Duration) -> Result<Disk, DiskError> {
+        let disk = match self.find(at)? {
+            Some(disk) => disk,
+            None => self.discover(at, patience)?,
+        };
+        if disk.wwid.as_ref() == Some(want) && disk.size == size {
+            return Ok(disk);
+        }
+        self.rescan(at)?;
+        let disk = self.find(at)?.ok_or(DiskError::Missing { at })?;
+        match disk {
+            Disk { path, wwid, .. } if wwid.as_ref() != Some(want) => {
+                Err(DiskError::Other { at, path, found: wwid, want: want.clone() })
+            }
+            Disk { path, size: found, .. } if found != size => Err(DiskError::Size { path, found, want: size }),
+            disk => Ok(disk),
+        }
+    }
+
+    /// Has the kernel look at exactly that address, and waits for the disk.
+    ///
+    /// # Errors
+    /// When none comes within `patience`.
+    pub fn discover(&self, at: Address, patience: Duration) -> Result<Disk, DiskError> {
+        let scan = self.root.join("sys/class/scsi_host").join(format!("host{}", at.host)).join("scan");
+        write(&scan, &format!("{} {} {}", at.channel, at.target, at.lun), "have the kernel scan with")?;
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.find(at)? {
+                Some(disk) => return Ok(disk),
+                None if Instant::now() >= deadline => return Err(DiskError::Missing { at }),
+                None => sleep(LOOK_AGAIN),
+            }
+        }
+    }
+
+    /// Has the kernel ask the disk again for its size and identity.
+    fn rescan(&self, at: Address) -> Result<(), DiskError> {
+        write(&self.device(at).join("rescan"), "1", "have the kernel look again with")
+    }
+
+    /// Holds a disk that nobody uses, so that nobody begins to while it is taken away. `O_EXCL` on a block device
+    /// fails while it is mounted (in any mount namespace), swap, or a part of LVM or RAID (open(2)).
+    ///
+    /// # Errors
+    /// [`DiskError::InUse`] if somebody does.
+    pub fn claim(&self, disk: &Disk) -> Result<File, DiskError> {
+        let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_EXCL.bits()).open(&disk.path);
+        opened.map_err(|error| match error.kind() {
+            ErrorKind::ResourceBusy => DiskError::InUse { path: disk.path.clone() },
+            _ => DiskError::Io { what: "open", path: disk.path.clone(), error },
+        })
+    }
+
+    fn device(&self, at: Address) -> PathBuf {
+        self.root.join("sys/class/scsi_device").join(at.to_string()).join("device")
+    }
+}
+
+/// The one name in a directory; `None` if it is empty or not there.
+fn only_name(directory: &Path) -> Result<Option<String>, DiskError> {
+    let Some(mut listing) = optional(fs::read_dir(directory), directory)? else { return Ok(None) };
+    Ok(listing.next().and_then(Result::ok).and_then(|entry| entry.file_name().into_string().ok()))
+}
+
+/// What is read of an object that may go away at any moment.
+fn optional<T>(read: io::Result<T>, path: &Path) -> Result<Option<T>, DiskError> {
+    let gone = |error: &io::Error| {
+        let errno = error.raw_os_error().map(Errno::from_raw);
+        error.kind() == ErrorKind::NotFound || matches!(errno, Some(Errno::ENXIO | Errno::ENODEV | Errno::EINVAL))
+    };
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if gone(&error) => Ok(None),
+        Err(error) => Err(DiskError::Io { what: "read", path: path.to_owned(), error }),
+    }
+}
+
+fn write(path: &Path, text: &str, what: &'static str) -> Result<(), DiskError> {
+    let written = OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| DiskError::Io { what, path: path.to_owned(), error })
+}
+
+#[cfg(test)]
+mod tests;
