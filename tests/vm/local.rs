@@ -13,6 +13,7 @@ pub fn a_lun_is_a_disk_of_its_own_node(context: &Context) -> Result<()> {
     site.apply("pool.yaml", &pool())?;
     apply(&site, "64Mi", "{nodeName: node}")?;
     let agent = site.start_agent()?;
+    site.wait_ready("db", true)?;
     let disk = attach(&site)?;
     is_known_by_its_identity(&site, &disk)?;
     ensure!(attach(&site)? == disk, "attaching twice came to two disks");
