@@ -3,7 +3,7 @@
 //!
 //! [`node`] decides what each LUN needs, [`lun`] serves one ring, [`source`] says what is wanted
 //! (an API server, or a directory of manifests), [`storage`] lists the kinds of pool there are, [`attach`] is
-//! where LUNs become disks of this machine.
+//! where LUNs become disks of this machine, [`memory`] keeps the agent from waiting for its own disks.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,7 @@ mod args;
 mod attach;
 mod check;
 mod lun;
+mod memory;
 mod node;
 mod socket;
 mod source;
@@ -57,6 +58,7 @@ fn order(order: Order, args: &Attachment) -> anyhow::Result<()> {
 
 fn serve(args: Serve) -> anyhow::Result<()> {
     log(args.log_json);
+    memory::prepare();
     choose_tls();
     let runtime = runtime()?;
     let served = runtime.block_on(agent::serve(args));

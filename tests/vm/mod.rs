@@ -14,6 +14,7 @@ mod local;
 mod manifest;
 mod orphans;
 mod power;
+mod pressure;
 mod site;
 mod stuck;
 mod verify;
@@ -24,6 +25,7 @@ use lunette_bed::Test;
 pub const TESTS: &[Test] = &[
     Test::new("vm::a_lun_comes_grows_and_goes", basics::a_lun_comes_grows_and_goes),
     Test::new("vm::a_lun_is_a_disk_of_its_own_node", local::a_lun_is_a_disk_of_its_own_node),
+    Test::new("vm::a_local_disk_survives_a_lack_of_memory", pressure::a_local_disk_survives_a_lack_of_memory),
     Test::new("vm::io_survives_crashes_of_the_agent", crashes::io_survives_crashes_of_the_agent),
     Test::new("vm::nothing_acknowledged_is_lost_in_a_power_cut", power::nothing_acknowledged_is_lost_in_a_power_cut),
     Test::new("vm::a_stuck_backend_harms_only_its_own_lun", stuck::a_stuck_backend_harms_only_its_own_lun),
