@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use futures::FutureExt as _;
 use lunette_api::identity::IQN_PREFIX;
 use lunette_initiator::Machine;
 use lunette_lio::{IqnPrefix, Preflight, Real};
@@ -17,13 +18,13 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::args::Serve;
+use crate::args::{Run, Serve};
 use crate::attach::{Desk, Order};
 use crate::lun::Kernel;
 use crate::node::{Context, Node};
 use crate::source::{Kubernetes, Manifests, Presence, Source, View};
 use crate::status::Board;
-use crate::{attach, check, socket, status};
+use crate::{attach, check, node, socket, status};
 
 /// How long asking for an API server's address may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -38,10 +39,10 @@ pub async fn serve(args: Serve) -> anyhow::Result<()> {
     check::load_modules();
     let node = node_name(args.node.as_deref())?;
     let (board, desk) = (Arc::new(Board::default()), Arc::new(Desk::default()));
-    listen(&args.run.socket(), &board, &desk)?;
     let (views, view) = watch::channel(View::default());
     let (source, client) = source(&args, &node).await?;
     let context = Arc::new(context(&args, node, source, board, desk)?);
+    listen(&args.run, &context)?;
     tracing::info!(node = context.node, portals = %list(&args), "serving");
     follow(&context, views);
     if let Some(client) = client {
@@ -121,19 +122,28 @@ fn absolute(directory: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// Answers whoever asks on this machine.
-fn listen(socket: &Path, board: &Arc<Board>, desk: &Arc<Desk>) -> anyhow::Result<()> {
-    let (board, desk) = (Arc::clone(board), Arc::clone(desk));
-    socket::listen(socket, move |request| answer(request, Arc::clone(&board), Arc::clone(&desk)))
+fn listen(run: &Run, context: &Arc<Context>) -> anyhow::Result<()> {
+    let (context, locks) = (Arc::clone(context), run.locks());
+    socket::listen(&run.socket(), move |request| answer(request, Arc::clone(&context), locks.clone()))
 }
 
-async fn answer(request: String, board: Arc<Board>, desk: Arc<Desk>) -> Value {
+async fn answer(request: String, context: Arc<Context>, locks: PathBuf) -> Value {
     let words: Vec<&str> = request.split(' ').collect();
-    match words[..] {
-        ["status"] => status::answer(&board),
-        ["attach", lun, seconds] => attach::answer(Order::Attach, lun, seconds, &board, &desk).await,
-        ["detach", lun, seconds] => attach::answer(Order::Detach, lun, seconds, &board, &desk).await,
-        _ => json!({ "error": format!("unknown request {request:?}: this agent knows status, attach and detach") }),
-    }
+    let (order, lun, seconds) = match words[..] {
+        ["status"] => return status::answer(&context.board),
+        ["attach", lun, seconds] => (Order::Attach, lun, seconds),
+        ["detach", lun, seconds] => (Order::Detach, lun, seconds),
+        _ => return not_understood(&request),
+    };
+    let elsewhere = || {
+        let (context, locks, lun) = (Arc::clone(&context), locks.clone(), lun.to_owned());
+        async move { node::order_remote(&context, locks, order, &lun).await }.boxed()
+    };
+    attach::answer(order, lun, seconds, (&context.board, &context.desk), elsewhere).await
+}
+
+fn not_understood(request: &str) -> Value {
+    json!({ "error": format!("unknown request {request:?}: this agent knows status, attach and detach") })
 }
 
 fn context(args: &Serve, node: String, source: Source, board: Arc<Board>, desk: Arc<Desk>) -> anyhow::Result<Context> {
@@ -204,9 +214,9 @@ fn list(args: &Serve) -> String {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_request_that_is_not_understood_is_said_to_be_so() {
-        let reply = answer("reboot now".to_owned(), Arc::default(), Arc::default()).await;
+    #[test]
+    fn a_request_that_is_not_understood_is_said_to_be_so() {
+        let reply = not_understood("reboot now");
         let said = "unknown request \"reboot now\": this agent knows status, attach and detach";
         assert_eq!(reply, json!({ "error": said }));
     }

@@ -22,10 +22,10 @@ pub enum Command {
     Serve(Serve),
     /// Show the LUNs that the agent on this machine serves.
     Status(Status),
-    /// Make a LUN that this node serves, and that lists it under `initiators`, a disk of this machine; print the
-    /// disk's path as the last word.
+    /// Make a LUN that lists this node under `initiators` a disk of this machine; print the disk's path as the last
+    /// word.
     Attach(Attachment),
-    /// Take the disk of such a LUN away, unless it is in use.
+    /// Take such a disk away, unless it is in use.
     Detach(Attachment),
     /// Say what this node lacks to serve LUNs, and the command that mends it.
     Check,
@@ -92,6 +92,11 @@ impl Run {
     /// The socket that `status` asks on.
     pub fn socket(&self) -> PathBuf {
         self.run_dir.join("node.sock")
+    }
+
+    /// Where logins to other nodes' targets lock each other out.
+    pub fn locks(&self) -> PathBuf {
+        self.run_dir.join("targets")
     }
 
     /// Held by the one agent of this machine.

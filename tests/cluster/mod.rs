@@ -5,6 +5,7 @@
 //! that what an agent may write is proved on the way.
 
 mod agent;
+mod attach;
 mod crashes;
 mod deletion;
 mod node;
@@ -45,6 +46,10 @@ pub const TESTS: &[Test] = &[
     Test::without_vm(
         "cluster::an_operator_without_an_api_server_stops_and_comes_back",
         crashes::an_operator_without_an_api_server_stops_and_comes_back,
+    ),
+    Test::new(
+        "cluster::a_lun_is_a_disk_of_the_nodes_that_it_lists",
+        attach::a_lun_is_a_disk_of_the_nodes_that_it_lists,
     ),
     Test::new("cluster::twenty_luns_are_ready_soon", served::twenty_luns_are_ready_soon),
     Test::new("cluster::an_agent_that_was_down_catches_up", served::an_agent_that_was_down_catches_up),

@@ -17,6 +17,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(20);
 /// A node VM, and the agent on it while one runs.
 pub struct Node<'a> {
     site: &'a Site,
+    name: &'static str,
     agent: Option<Process>,
     pub vm: Vm,
 }
@@ -24,20 +25,26 @@ pub struct Node<'a> {
 impl<'a> Node<'a> {
     /// Boots it, makes the pool `fast` for it, and starts the agent.
     pub fn up(site: &'a Site) -> Result<Node<'a>> {
-        let vm = Vm::boot(&site.bed, VmSpec::new("real-node"))?;
+        Node::named(site, "real-node")
+    }
+
+    /// The same under another name.
+    pub fn named(site: &'a Site, name: &'static str) -> Result<Node<'a>> {
+        let vm = Vm::boot(&site.bed, VmSpec::new(name))?;
         vm.must(format!("mkdir -p {POOL}"))?;
         site.apply(&super::site::pool("fast", |_| {}))?;
-        let mut node = Node { site, agent: None, vm };
+        let mut node = Node { site, name, agent: None, vm };
         node.start_agent()?;
-        node.site.plane.kubectl_must(["wait", "--for=create", "lunnode/real-node", "--timeout=40s"])?;
-        node.site.plane.kubectl_must(["wait", "--for=condition=Ready", "lunnode/real-node", "--timeout=40s"])?;
+        let lunnode = format!("lunnode/{name}");
+        node.site.plane.kubectl_must(["wait", "--for=create", &lunnode, "--timeout=40s"])?;
+        node.site.plane.kubectl_must(["wait", "--for=condition=Ready", &lunnode, "--timeout=40s"])?;
         Ok(node)
     }
 
     /// Starts the agent.
     pub fn start_agent(&mut self) -> Result<()> {
-        let token = self.site.plane.token_for_node_sa(SYSTEM, "lunette-node", "real-node")?;
-        let kubeconfig = self.site.plane.kubeconfig_for_token("real-node", &token)?;
+        let token = self.site.plane.token_for_node_sa(SYSTEM, "lunette-node", self.name)?;
+        let kubeconfig = self.site.plane.kubeconfig_for_token(self.name, &token)?;
         self.launch(&kubeconfig.display().to_string())
     }
 
@@ -56,7 +63,7 @@ impl<'a> Node<'a> {
     fn launch(&mut self, kubeconfig: &str) -> Result<()> {
         let binary = self.site.binary("lunette-node");
         let portal = format!("{}:3260", self.vm.ipv4());
-        let line = format!("exec {} serve --node real-node --portal {portal}", binary.display());
+        let line = format!("exec {} serve --node {} --portal {portal}", binary.display(), self.name);
         let command = GuestCommand::shell(&line).env("KUBECONFIG", kubeconfig);
         self.agent = Some(self.vm.spawn("agent", command)?);
         Ok(())
@@ -69,6 +76,11 @@ impl<'a> Node<'a> {
             agent.wait_at_most(STOP_WITHIN)?;
         }
         Ok(())
+    }
+
+    /// `lunette-node attach` or `detach` on the node, of a Lun of the namespace `prod`.
+    pub fn order(&self, word: &str, name: &str) -> Result<Output> {
+        self.vm.run(format!("{} {word} prod/{name} --timeout 60", self.site.binary("lunette-node").display()))
     }
 
     /// `lunette-node status` on the node.

@@ -67,14 +67,25 @@ impl Machine {
         if disk.wwid.as_ref() == Some(want) && disk.size == size {
             return Ok(disk);
         }
-        self.rescan(at)?;
-        let disk = self.find(at)?.ok_or(DiskError::Missing { at })?;
-        match disk {
-            Disk { path, wwid, .. } if wwid.as_ref() != Some(want) => {
-                Err(DiskError::Other { at, path, found: wwid, want: want.clone() })
+        self.looked_at_again(at, want, size, patience)
+    }
+
+    /// The disk, once the kernel has learned what it may be behind with: a LUN's new size takes a moment.
+    fn looked_at_again(&self, at: Address, want: &Wwid, size: u64, patience: Duration) -> Result<Disk, DiskError> {
+        let deadline = Instant::now() + patience;
+        loop {
+            self.rescan(at)?;
+            let disk = self.find(at)?.ok_or(DiskError::Missing { at })?;
+            match disk {
+                Disk { path, wwid, .. } if wwid.as_ref() != Some(want) => {
+                    return Err(DiskError::Other { at, path, found: wwid, want: want.clone() });
+                }
+                disk if disk.size == size => return Ok(disk),
+                Disk { path, size: found, .. } if Instant::now() >= deadline => {
+                    return Err(DiskError::Size { path, found, want: size });
+                }
+                _ => sleep(LOOK_AGAIN),
             }
-            Disk { path, size: found, .. } if found != size => Err(DiskError::Size { path, found, want: size }),
-            disk => Ok(disk),
         }
     }
 
@@ -111,6 +122,34 @@ impl Machine {
             ErrorKind::ResourceBusy => DiskError::InUse { path: disk.path.clone() },
             _ => DiskError::Io { what: "open", path: disk.path.clone(), error },
         })
+    }
+
+    /// Takes a disk away from the kernel. One that is gone is no failure.
+    ///
+    /// # Errors
+    /// When the kernel cannot be told.
+    pub fn delete(&self, at: Address) -> Result<(), DiskError> {
+        match write(&self.device(at).join("delete"), "1", "have the kernel let go of the disk with") {
+            Err(DiskError::Io { error, .. }) if error.kind() == ErrorKind::NotFound => Ok(()),
+            written => written,
+        }
+    }
+
+    /// The disks of one SCSI host.
+    ///
+    /// # Errors
+    /// When sysfs cannot be read.
+    pub fn disks_of_host(&self, host: u32) -> Result<Vec<Disk>, DiskError> {
+        let directory = self.root.join("sys/class/scsi_device");
+        let Some(listing) = optional(fs::read_dir(&directory), &directory)? else { return Ok(Vec::new()) };
+        let names = listing.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let addresses = names.filter_map(|name| name.parse().ok()).filter(|at: &Address| at.host == host);
+        addresses.filter_map(|at| self.find(at).transpose()).collect()
+    }
+
+    /// Where `sys` and `dev` are.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     fn device(&self, at: Address) -> PathBuf {

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -22,14 +23,21 @@ const TRY_AGAIN: Duration = Duration::from_millis(250);
 /// The longest that a client may have the agent try.
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// The agent's answer to the request `attach NAMESPACE/NAME SECONDS`, or `detach` so.
-pub async fn answer(order: Order, lun: &str, seconds: &str, board: &Board, desk: &Desk) -> Value {
+/// The agent's answer to the request `attach NAMESPACE/NAME SECONDS`, or `detach` so. `elsewhere` carries the order out
+/// for a Lun that is not on the board.
+pub async fn answer(
+    order: Order,
+    lun: &str,
+    seconds: &str,
+    (board, desk): (&Board, &Desk),
+    elsewhere: impl Fn() -> BoxFuture<'static, Outcome> + Sync,
+) -> Value {
     let Ok(seconds) = seconds.parse() else {
         return json!({ "error": format!("{seconds:?} is no number of seconds") });
     };
     let deadline = Instant::now() + Duration::from_secs(seconds).min(LONGEST);
     loop {
-        let why = match timeout_at(deadline, attempt(order, lun, board, desk)).await {
+        let why = match timeout_at(deadline, attempt(order, lun, (board, desk), &elsewhere)).await {
             Ok(Ok(disk)) => return json!({ "disk": disk }),
             Ok(Err(Refusal::Refused(why))) => return json!({ "error": why }),
             Ok(Err(Refusal::NotYet(why))) => why,
@@ -42,12 +50,15 @@ pub async fn answer(order: Order, lun: &str, seconds: &str, board: &Board, desk:
     }
 }
 
-async fn attempt(order: Order, lun: &str, board: &Board, desk: &Desk) -> Outcome {
+async fn attempt(
+    order: Order,
+    lun: &str,
+    (board, desk): (&Board, &Desk),
+    elsewhere: &(impl Fn() -> BoxFuture<'static, Outcome> + Sync),
+) -> Outcome {
     match uid(lun, board) {
         Some(uid) => desk.ask(&uid, order).await,
-        None => Err(Refusal::NotYet(format!(
-            "this node serves no Lun {lun}: see `lunette-node status`; a Lun that another node serves is reached over iSCSI, by its status.target"
-        ))),
+        None => elsewhere().await,
     }
 }
 
@@ -89,6 +100,7 @@ mod tests {
     use std::path::PathBuf;
     use std::sync::Arc;
 
+    use futures::FutureExt as _;
     use lunette_api::{Lun, LunStatus};
 
     use super::*;
@@ -105,6 +117,10 @@ mod tests {
         board
     }
 
+    fn nowhere() -> BoxFuture<'static, Outcome> {
+        std::future::ready(Err(Refusal::NotYet("it is nowhere".to_owned()))).boxed()
+    }
+
     #[tokio::test]
     async fn an_order_reaches_the_worker_of_the_lun_and_its_outcome_comes_back() {
         let (board, desk) = (board(), Desk::default());
@@ -114,7 +130,7 @@ mod tests {
             assert_eq!(request.order, Order::Attach);
             request.answer(Ok(Some(PathBuf::from("/dev/sdb"))));
         };
-        let (answer, ()) = tokio::join!(answer(Order::Attach, "prod/db", "60", &board, &desk), worker);
+        let (answer, ()) = tokio::join!(answer(Order::Attach, "prod/db", "60", (&board, &desk), nowhere), worker);
         assert_eq!(answer, json!({ "disk": "/dev/sdb" }));
     }
 
@@ -126,11 +142,11 @@ mod tests {
             orders.recv().await.unwrap().answer(Err(Refusal::NotYet("coming".to_owned())));
             orders.recv().await.unwrap().answer(Err(Refusal::Refused("in use".to_owned())));
         };
-        let (refused, ()) = tokio::join!(answer(Order::Detach, "prod/db", "60", &board, &desk), worker);
+        let (refused, ()) = tokio::join!(answer(Order::Detach, "prod/db", "60", (&board, &desk), nowhere), worker);
         assert_eq!(refused, json!({ "error": "in use" }));
-        let never = answer(Order::Attach, "prod/other", "0", &board, &desk).await;
-        assert!(never["error"].as_str().unwrap().starts_with("this node serves no Lun prod/other"), "{never}");
-        let asked = answer(Order::Attach, "prod/db", "soon", &board, &desk).await;
+        let never = answer(Order::Attach, "prod/other", "0", (&board, &desk), nowhere).await;
+        assert_eq!(never, json!({ "error": "it is nowhere" }));
+        let asked = answer(Order::Attach, "prod/db", "soon", (&board, &desk), nowhere).await;
         assert_eq!(asked, json!({ "error": "\"soon\" is no number of seconds" }));
     }
 

@@ -10,6 +10,7 @@ mod credentials;
 mod export;
 mod intent;
 mod mode_record;
+mod remote;
 mod report;
 mod wanted;
 mod worker;
@@ -22,6 +23,8 @@ use std::time::Duration;
 use lunette_initiator::Machine;
 use lunette_lio::{Configfs, IqnPrefix, Portal, Preflight, Uid};
 use tokio::sync::{mpsc, watch};
+
+pub use remote::order as order_remote;
 
 use intent::Intent;
 use worker::Worker;

@@ -115,6 +115,16 @@ impl Kubernetes {
         Ok(secret.map(|secret| secret.data.into_iter().flatten().map(|(key, value)| (key, value.0)).collect()))
     }
 
+    /// A Lun, wherever it is served.
+    ///
+    /// # Errors
+    /// When the API server does not say.
+    pub async fn lun(&self, namespace: &str, name: &str) -> Result<Option<Lun>, Trouble> {
+        let api: Api<Lun> = Api::namespaced(self.client.clone(), namespace);
+        let failed = |error| format!("Lun {namespace}/{name} cannot be read: {error}");
+        answered(api.get_opt(name)).await.map_err(|error| Trouble::new(reasons::INVALID_SPEC, failed(error)))
+    }
+
     /// Writes our part of a LUN's status; whether the API server has it. An object that is gone, or another
     /// of its name, does not take it either; its worker will hear of that and say no more.
     pub async fn report(&self, lun: &Lun, status: &LunStatus) -> bool {

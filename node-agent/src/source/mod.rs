@@ -46,6 +46,17 @@ impl Source {
         }
     }
 
+    /// A Lun, wherever it is served; `None` if there is none, or only this node's can be known.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    pub async fn lun(&self, namespace: &str, name: &str) -> Result<Option<Lun>, Trouble> {
+        match self {
+            Self::Kubernetes(api) => api.lun(namespace, name).await,
+            Self::Manifests(_) => Ok(None),
+        }
+    }
+
     /// Reports our part of a LUN's status; whether that is known now.
     pub async fn report(&self, lun: &Lun, status: &LunStatus) -> bool {
         match self {

@@ -18,7 +18,7 @@ use super::Worker;
 use crate::attach::{Order, Outcome, Refusal, Request};
 use crate::trouble::Trouble;
 
-/// How long the kernel may take to show a disk that it was told of.
+/// How long the kernel may take to show a disk that it was told of, or its new size.
 const DISK_WITHIN: Duration = Duration::from_secs(20);
 
 impl From<Trouble> for Refusal {
@@ -146,7 +146,8 @@ fn wwid(wanted: &Wanted) -> Result<Wwid, Refusal> {
     identity::wwid(wanted.uid.as_str()).parse().map_err(|error| Refusal::Refused(format!("{error}")))
 }
 
-fn not_listed(lun: &Lun, node: &str) -> Refusal {
+/// Why a node may not have the LUN.
+pub fn not_listed(lun: &Lun, node: &str) -> Refusal {
     let owner = owner(lun);
     Refusal::NotYet(format!("Lun {owner} does not list this node: add `- nodeName: {node}` to its spec.initiators"))
 }

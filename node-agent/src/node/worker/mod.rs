@@ -22,6 +22,8 @@ use lunette_lio::Uid;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
+pub use local::{local_initiator, not_listed};
+
 use super::Context;
 use super::export;
 use super::intent::{Assignment, Intent};

@@ -1,0 +1,140 @@
+//! The machine's own open-iscsi as the way to another node's LUN: log in, scan for exactly the LUN, check who it is;
+//! and back, each step bearing that it was done before.
+//!
+//! There is one iscsid on a machine, the host's (its netlink knows no namespaces), so its `iscsiadm` is called where
+//! it lives ([`Host`]). What sysfs knows is read there, and nothing made for people is parsed. Nothing is kept
+//! between two calls but the node record, which holds a secret only while a login runs.
+
+mod error;
+mod host;
+mod lock;
+mod record;
+mod session;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use error::IscsiError;
+pub use host::{Answer, Commands, Host};
+pub use record::{Chap, Login};
+
+use crate::{Address, Disk, DiskError, Machine, Wwid};
+use lock::Lock;
+use record::Record;
+use session::Session;
+
+/// How long the kernel may take to show a disk after the scan.
+const DISK_WITHIN: Duration = Duration::from_secs(20);
+
+/// A LUN that another node serves. Its target is its own: no other LUN is behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// The target's iSCSI name.
+    pub target: String,
+    /// Where it listens; they are tried in this order.
+    pub portals: Vec<SocketAddr>,
+    /// The logical unit number.
+    pub lun: u64,
+    /// Who the disk must be.
+    pub wwid: Wwid,
+    /// How many bytes it must have.
+    pub size: u64,
+}
+
+/// The machine's way to LUNs of other nodes.
+pub struct OpenIscsi<C> {
+    machine: Machine,
+    host: C,
+    locks: PathBuf,
+}
+
+impl<C: Commands> OpenIscsi<C> {
+    /// With disks that appear on `machine`, and locks in the directory `locks`, which all users of this type on the
+    /// machine must share.
+    pub fn new(machine: Machine, host: C, locks: impl Into<PathBuf>) -> OpenIscsi<C> {
+        OpenIscsi { machine, host, locks: locks.into() }
+    }
+
+    /// Logs in where there is no session yet, and hands the disk out once it is known to be the LUN. Repeating it
+    /// finds the same disk; after the LUN grew, with its new size.
+    ///
+    /// # Errors
+    /// Why there is no such disk, and what to do. A session that was opened in vain is closed again.
+    pub fn attach(&self, remote: &Remote, chap: Option<&Chap>) -> Result<Disk, IscsiError> {
+        let _lock = Lock::take(&self.locks, &remote.target)?;
+        if let Some(session) = session::find(self.machine.root(), &remote.target)? {
+            return Ok(self.disk(&session, remote)?);
+        }
+        let session = self.log_in(remote, chap)?;
+        self.disk(&session, remote).map_err(|error| {
+            // The disk's trouble is what counts.
+            let _ = self.leave(&remote.target, &[session]);
+            error.into()
+        })
+    }
+
+    /// Takes the disk away unless it is in use, ends the session if no other disk is behind it, and forgets the
+    /// target. The disk that there was, if any. What is gone already is no failure.
+    ///
+    /// # Errors
+    /// Why it stays, and what to do.
+    pub fn detach(&self, target: &str, wwid: &Wwid) -> Result<Option<Disk>, IscsiError> {
+        let _lock = Lock::take(&self.locks, target)?;
+        let Some(session) = session::find(self.machine.root(), target)? else {
+            Record::of(&self.host, target).forget()?;
+            return Ok(None);
+        };
+        let (ours, others): (Vec<Disk>, Vec<Disk>) =
+            self.disks(&session)?.into_iter().partition(|disk| disk.wwid.as_ref() == Some(wwid));
+        for disk in &ours {
+            let claimed = self.machine.claim(disk)?;
+            // Dirty pages of the device itself; file systems are unmounted, or it could not be claimed.
+            claimed.sync_all().map_err(|error| DiskError::Io { what: "flush", path: disk.path.clone(), error })?;
+            self.machine.delete(disk.at)?;
+        }
+        if others.is_empty() {
+            self.leave(target, &[session])?;
+        }
+        Ok(ours.into_iter().next())
+    }
+
+    fn disk(&self, session: &Session, remote: &Remote) -> Result<Disk, DiskError> {
+        let at = Address { host: session.host, channel: 0, target: session.target, lun: remote.lun };
+        self.machine.attached(at, &remote.wwid, remote.size, DISK_WITHIN)
+    }
+
+    /// The disks behind a session: each has a SCSI host of its own (`iscsi_sw_tcp_session_create`).
+    fn disks(&self, session: &Session) -> Result<Vec<Disk>, DiskError> {
+        self.machine.disks_of_host(session.host)
+    }
+
+    fn log_in(&self, remote: &Remote, chap: Option<&Chap>) -> Result<Session, IscsiError> {
+        let record = Record::of(&self.host, &remote.target);
+        record.forget()?;
+        let mut last = IscsiError::NoPortal { target: remote.target.clone() };
+        for portal in &remote.portals {
+            match record.log_in(*portal, chap) {
+                Ok(()) => match session::find(self.machine.root(), &remote.target)? {
+                    Some(session) => return Ok(session),
+                    None => last = IscsiError::NoSession { target: remote.target.clone() },
+                },
+                Err(error) => last = error,
+            }
+        }
+        // A record that leads nowhere would be tried at every boot of some distributions.
+        let _ = record.forget();
+        Err(last)
+    }
+
+    fn leave(&self, target: &str, sessions: &[Session]) -> Result<(), IscsiError> {
+        let record = Record::of(&self.host, target);
+        for session in sessions {
+            record.log_out(session.id)?;
+        }
+        record.forget()
+    }
+}
+
+#[cfg(test)]
+mod tests;
