@@ -9,6 +9,7 @@
 
 pub mod conditions;
 mod crd;
+pub mod csi;
 pub mod identity;
 mod lun;
 mod node;
