@@ -4,7 +4,7 @@
 CARGO ?= cargo
 BED = $(CARGO) run --quiet --release --package lunette-bed --
 
-.PHONY: help demo test unit bed-test build lint fmt crds deny clean
+.PHONY: help demo test unit bed-test build lint fmt crds reference deny clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -36,6 +36,9 @@ fmt: ## format
 
 crds: ## write manifests/crds anew from the types
 	$(CARGO) run --quiet --package lunette-operator -- crds --write manifests/crds
+
+reference: ## write the generated pages of the book anew
+	$(CARGO) run --quiet --package lunette-operator -- reference --write docs/storage-class.md
 
 clean: ## remove everything that was built, the bed's cache too
 	$(CARGO) clean

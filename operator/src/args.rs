@@ -31,8 +31,12 @@ pub enum LogFormat {
 pub enum Role {
     /// Watch Luns, pools and nodes, and place the Luns.
     Controller(ControllerArgs),
+    /// Serve the controller side of CSI on a socket: volumes are Luns.
+    Csi(CsiArgs),
     /// Print the CustomResourceDefinitions as YAML.
     Crds(CrdsArgs),
+    /// Print the reference of StorageClass parameters as Markdown.
+    Reference(ReferenceArgs),
 }
 
 /// How to run the controller. The cluster is the one of KUBECONFIG, or the one that the pod is in.
@@ -62,5 +66,24 @@ pub struct ControllerArgs {
 pub struct CrdsArgs {
     /// Write one file per kind into this directory instead of printing.
     #[arg(long, value_name = "DIR")]
+    pub write: Option<PathBuf>,
+}
+
+/// How to serve CSI. The cluster is the one of KUBECONFIG, or the one that the pod is in.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct CsiArgs {
+    /// The socket: `unix:///PATH`.
+    #[arg(long, env = "CSI_ENDPOINT", default_value = "unix:///csi/csi.sock")]
+    pub endpoint: String,
+    /// The namespace in which volumes' Luns are made: one that users may not edit.
+    #[arg(long, env = "LUNETTE_NAMESPACE", default_value = "lunette-system")]
+    pub namespace: String,
+}
+
+/// Where the reference goes.
+#[derive(Debug, ClapArgs)]
+pub struct ReferenceArgs {
+    /// Write this file instead of printing.
+    #[arg(long, value_name = "FILE")]
     pub write: Option<PathBuf>,
 }

@@ -21,7 +21,6 @@ use kube::{Api, Client, Resource, ResourceExt};
 use lunette_api::Lun;
 use lunette_api::conditions::states;
 use serde::de::DeserializeOwned;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::ControllerArgs;
@@ -31,7 +30,7 @@ use crate::http::{self, Readiness};
 use crate::leader::Election;
 use crate::metrics::Metrics;
 use crate::triggers::{Queue, Waiting, queue};
-use crate::{lun, pool};
+use crate::{lun, pool, signals};
 
 /// So long may reconciles take to end once the process is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -57,7 +56,7 @@ async fn run(args: ControllerArgs) -> anyhow::Result<()> {
         .context("no cluster to talk to: set KUBECONFIG, or run in a pod with a ServiceAccount")?;
     let (metrics, readiness) = (Arc::new(Metrics::default()), Arc::new(Readiness::default()));
     http::serve(args.listen, metrics.clone(), readiness.clone()).await?;
-    let stop = stop_on_signal()?;
+    let stop = signals::stop_on_signal()?;
     let identity = args.identity.clone().unwrap_or_else(own_identity);
     let leases = Api::namespaced(client.clone(), &args.namespace);
     let mut election = Election::new(leases, identity.clone(), Duration::from_secs(u64::from(args.lease_seconds)));
@@ -75,18 +74,6 @@ async fn run(args: ControllerArgs) -> anyhow::Result<()> {
         election.release().await;
     }
     ended.context("no longer leading: stopping, so that nothing is written twice")
-}
-
-fn stop_on_signal() -> anyhow::Result<CancellationToken> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let stop = CancellationToken::new();
-    let token = stop.clone();
-    tokio::spawn(async move {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        tracing::info!("stopping");
-        token.cancel();
-    });
-    Ok(stop)
 }
 
 fn own_identity() -> String {

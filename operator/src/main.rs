@@ -1,4 +1,4 @@
-//! `lunette-operator`: decides which node serves which Lun, and prints the CRDs.
+//! `lunette-operator`: decides which node serves which Lun, is the controller side of CSI, and prints the CRDs.
 //!
 //! Arguments, logging, then one role; nothing else happens here. The process never touches storage.
 
@@ -9,6 +9,7 @@ mod backoff;
 mod context;
 mod controller;
 mod crds;
+mod csi;
 mod error;
 mod events;
 mod finalizer;
@@ -18,6 +19,7 @@ mod lun;
 mod metrics;
 mod node;
 mod pool;
+mod signals;
 mod telemetry;
 mod triggers;
 
@@ -33,5 +35,7 @@ fn main() -> anyhow::Result<()> {
     match args.role {
         Role::Crds(args) => crds::run(&args),
         Role::Controller(args) => controller::main(args),
+        Role::Csi(args) => csi::main(&args),
+        Role::Reference(args) => csi::reference::run(&args),
     }
 }

@@ -36,6 +36,12 @@ pub const LUN_FINALIZER: &str = "lunette.io/unexport";
 pub const POOL_FINALIZER: &str = "lunette.io/in-use";
 /// On a Lun being deleted: gives up waiting for its node. What the node holds stays there.
 pub const FORCE_DELETE_ANNOTATION: &str = "lunette.io/force-delete";
+/// On a Lun without a node: the node that is to serve it, if it can. Another will do.
+pub const PREFERRED_NODE_ANNOTATION: &str = "lunette.io/preferred-node";
+/// On a Lun: a fencing generation that is asked for. The operator raises `status.epoch` to it.
+pub const EPOCH_ANNOTATION: &str = "lunette.io/epoch";
+/// On a Lun that serves a PersistentVolumeClaim: the claim's namespace.
+pub const CLAIM_NAMESPACE_LABEL: &str = "lunette.io/claim-namespace";
 /// Begins the name of each agent's heartbeat: a Lease in the operator's namespace, named
 /// `lunette-node-` and the node's name, renewed by the agent alone.
 pub const NODE_LEASE_PREFIX: &str = "lunette-node-";

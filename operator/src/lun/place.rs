@@ -7,7 +7,7 @@ use std::fmt;
 
 use lunette_api::conditions::reasons;
 use lunette_api::quantity::SizeError;
-use lunette_api::{Lun, LunPool, NodePool};
+use lunette_api::{Lun, LunPool, NodePool, PREFERRED_NODE_ANNOTATION};
 use thiserror::Error;
 
 /// One node, as far as a placement in one pool cares.
@@ -133,8 +133,8 @@ impl NoPlace {
 
 /// Chooses the node of a Lun that has none.
 ///
-/// Of the nodes that can take it, the one whose pool is promised least relative to its capacity wins; then
-/// the one that serves fewest Luns; then the first by name.
+/// Of the nodes that can take it, the one where it is wanted wins; then the one whose pool is promised least
+/// relative to its capacity; then the one that serves fewest Luns; then the first by name.
 ///
 /// # Errors
 /// When no node can take it.
@@ -149,7 +149,9 @@ pub fn place(lun: &Lun, pool: &LunPool, nodes: &[NodeView]) -> Result<String, No
             None => fit.push(node),
         }
     }
-    match fit.into_iter().min_by_key(|node| (load(node, bytes), node.luns, node.name.clone())) {
+    let wanted = lun.metadata.annotations.as_ref().and_then(|a| a.get(PREFERRED_NODE_ANNOTATION));
+    let rank = |node: &&NodeView| (wanted != Some(&node.name), load(node, bytes), node.luns, node.name.clone());
+    match fit.into_iter().min_by_key(rank) {
         Some(node) => Ok(node.name.clone()),
         None => Err(refused(lun, refusals)),
     }

@@ -7,7 +7,7 @@
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use lunette_api::conditions::{self, OPERATOR_TYPES};
-use lunette_api::{Condition, GROUP, Lun, LunStatus, OPERATOR_MANAGER, VERSION, identity};
+use lunette_api::{Condition, EPOCH_ANNOTATION, GROUP, Lun, LunStatus, OPERATOR_MANAGER, VERSION, identity};
 use serde::Serialize;
 
 use crate::error::Error;
@@ -48,9 +48,14 @@ pub struct Remark {
     pub message: String,
 }
 
-/// The fencing generation of a Lun that has a node: the first is 1.
-pub fn epoch(current: Option<u64>) -> u64 {
-    current.unwrap_or(1)
+/// What a fencing generation may be at most, so that there is always a next one.
+const LAST_EPOCH: u64 = 1 << 53;
+
+/// The fencing generation of a Lun that has a node: the first is 1, and it follows what is asked for.
+pub fn epoch(lun: &Lun) -> u64 {
+    let current = lun.status.as_ref().and_then(|s| s.epoch).unwrap_or(1);
+    let asked = lun.annotations().get(EPOCH_ANNOTATION).and_then(|epoch| epoch.parse().ok());
+    asked.filter(|epoch| *epoch < LAST_EPOCH).map_or(current, |asked: u64| asked.max(current))
 }
 
 impl OperatorStatus {
@@ -67,7 +72,7 @@ impl OperatorStatus {
         all.retain(is_ours);
         Self {
             node: node.map(str::to_owned),
-            epoch: node.map(|_| epoch(now.epoch)),
+            epoch: node.map(|_| epoch(lun)),
             target: node.map(|_| OperatorTarget { iqn: identity::iqn(&uid), lun: identity::LUN_NUMBER }),
             wwid: node.map(|_| identity::wwid(&uid)),
             state: state.to_owned(),
@@ -192,8 +197,18 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_begins_at_one_and_stays() {
-        assert_eq!((epoch(None), epoch(Some(7))), (1, 7));
+    fn an_epoch_begins_at_one_and_follows_what_is_asked_for_but_never_back() {
+        let with = |current: Option<u64>, asked: Option<&str>| {
+            let mut lun = lun();
+            lun.status = Some(LunStatus { epoch: current, ..LunStatus::default() });
+            lun.metadata.annotations = asked.map(|asked| [(EPOCH_ANNOTATION.to_owned(), asked.to_owned())].into());
+            epoch(&lun)
+        };
+        assert_eq!((with(None, None), with(Some(7), None)), (1, 7));
+        assert_eq!((with(None, Some("2")), with(Some(7), Some("8")), with(Some(7), Some("3"))), (2, 8, 7));
+        for nonsense in ["", "-1", "x", "18446744073709551615"] {
+            assert_eq!(with(Some(7), Some(nonsense)), 7, "{nonsense}");
+        }
     }
 
     #[test]

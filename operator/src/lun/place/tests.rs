@@ -58,6 +58,18 @@ fn the_least_promised_node_wins_then_the_one_with_fewest_luns_then_the_first_by_
 }
 
 #[test]
+fn a_node_that_is_preferred_wins_where_it_can_take_the_lun() {
+    let mut wanted = lun(1, None);
+    wanted.metadata.annotations = Some([(PREFERRED_NODE_ANNOTATION.to_owned(), "b".to_owned())].into());
+    let any = pool(|_| ());
+    assert_eq!(place(&wanted, &any, &[node("a", 100, 0), node("b", 100, 90)]), Ok("b".to_owned()));
+    let mut silent = node("b", 100, 0);
+    silent.trouble = Some(Trouble::Silent);
+    assert_eq!(place(&wanted, &any, &[node("a", 100, 50), silent]), Ok("a".to_owned()));
+    assert_eq!(place(&wanted, &any, &[node("a", 100, 50)]), Ok("a".to_owned()));
+}
+
+#[test]
 fn a_pinned_node_wins_or_says_why_it_cannot() {
     let any = pool(|_| ());
     let nodes = [node("a", 100, 0), node("b", 100, 90)];

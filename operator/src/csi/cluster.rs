@@ -1,0 +1,93 @@
+//! What the calls need of the cluster, and nothing else: tests have one in memory.
+
+use std::future::Future;
+
+use lunette_api::csi::VolumeId;
+use lunette_api::{Lun, LunNode, LunPool};
+use serde_json::Value;
+use thiserror::Error;
+
+use super::chap::Credentials;
+use super::deadline::Deadline;
+use super::failure::Kind;
+use crate::error::{Error, ErrorKind};
+
+/// What became of a Lun that was to be created.
+#[derive(Clone, Debug)]
+pub enum Creation {
+    /// It is there.
+    Created(Box<Lun>),
+    /// There was one of that name.
+    Exists,
+}
+
+/// A wait that brought nothing.
+#[derive(Debug, Error)]
+pub enum WaitError {
+    /// The time is up. The Lun as it was last seen.
+    #[error("the time is up")]
+    TimedOut(Box<Lun>),
+    /// The API server could not be asked.
+    #[error(transparent)]
+    Api(#[from] Error),
+}
+
+/// The Luns, pools, nodes and Secrets of the cluster.
+pub trait Cluster: Send + Sync + 'static {
+    /// Whether it can be relied on: its Luns have been seen.
+    fn is_ready(&self) -> bool;
+
+    /// The Lun as it is stored now.
+    fn lun(&self, id: &VolumeId) -> impl Future<Output = Result<Option<Lun>, Error>> + Send;
+
+    /// Every Lun; `None` before they have been seen.
+    fn luns(&self) -> Option<Vec<Lun>>;
+
+    /// The pool of that name.
+    fn pool(&self, name: &str) -> impl Future<Output = Result<Option<LunPool>, Error>> + Send;
+
+    /// The node of that name.
+    fn node(&self, name: &str) -> impl Future<Output = Result<Option<LunNode>, Error>> + Send;
+
+    /// Every node.
+    fn nodes(&self) -> impl Future<Output = Result<Vec<LunNode>, Error>> + Send;
+
+    /// Creates a Lun.
+    fn create(&self, lun: &Lun) -> impl Future<Output = Result<Creation, Error>> + Send;
+
+    /// Changes a Lun that is still what was read: a merge patch. A conflict means that it was changed since.
+    fn change(&self, lun: &Lun, patch: Value) -> impl Future<Output = Result<Lun, Error>> + Send;
+
+    /// Begins the deletion of that very Lun; one that is gone is as good.
+    fn delete(&self, lun: &Lun) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Writes a Secret of the Lun anew, in place of one that may be there.
+    fn write_secret(
+        &self,
+        lun: &Lun,
+        name: &str,
+        secret: &Credentials,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Removes a Secret of the Lun; one that is gone is as good.
+    fn delete_secret(&self, lun: &Lun, name: &str) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Waits until that very Lun is as wanted; `None` when it is gone.
+    fn wait(
+        &self,
+        lun: &Lun,
+        deadline: Deadline,
+        wanted: impl Fn(&Lun) -> bool + Send + Sync,
+    ) -> impl Future<Output = Result<Option<Lun>, WaitError>> + Send;
+}
+
+/// What kind of failure an API server's is for a caller of CSI.
+pub fn kind(error: &Error) -> Kind {
+    match error.kind() {
+        ErrorKind::Malformed => Kind::Internal,
+        ErrorKind::Conflict => Kind::Busy,
+        ErrorKind::Forbidden => Kind::Forbidden,
+        ErrorKind::Refused => Kind::Precondition,
+        ErrorKind::Unavailable => Kind::Unavailable,
+    }
+}

@@ -1,0 +1,214 @@
+//! Controller: each call parsed, done by the function of its name, and wrapped.
+
+use std::sync::Arc;
+
+use lunette_proto::csi;
+use lunette_proto::csi::controller_server::Controller;
+use lunette_proto::csi::controller_service_capability::rpc::Type as Capability;
+use lunette_proto::csi::controller_service_capability::{Rpc, Type};
+use tonic::{Request, Response, Status};
+
+use super::cluster::Cluster;
+use super::deadline::Deadline;
+use super::failure::{Failure, answer};
+use super::group::NoSnapshots;
+use super::list::Page;
+use super::{Driver, capacity, create, delete, expand, health, list, modify, publish, unpublish, validate, volume};
+
+/// The service.
+pub struct ControllerService<C>(pub Arc<Driver<C>>);
+
+/// What works, alpha or not; nothing else is listed.
+const CAPABILITIES: [Capability; 12] = [
+    Capability::CreateDeleteVolume,
+    Capability::PublishUnpublishVolume,
+    Capability::PublishReadonly,
+    Capability::ListVolumes,
+    Capability::ListVolumesPublishedNodes,
+    Capability::GetCapacity,
+    Capability::ExpandVolume,
+    Capability::GetVolume,
+    Capability::SingleNodeMultiWriter,
+    Capability::ModifyVolume,
+    Capability::GetVolumeHealth,
+    Capability::ListVolumeHealth,
+];
+
+type Answer<T> = Result<Response<T>, Status>;
+
+fn wrap<T, E: Failure>(call: &'static str, outcome: Result<T, E>) -> Answer<T> {
+    outcome.map(Response::new).map_err(|error| answer(call, &error))
+}
+
+#[tonic::async_trait]
+impl<C: Cluster> Controller for ControllerService<C> {
+    async fn create_volume(&self, call: Request<csi::CreateVolumeRequest>) -> Answer<csi::CreateVolumeResponse> {
+        let deadline = Deadline::of(call.metadata());
+        let created = async {
+            let request = create::Request::read(call.get_ref())?;
+            create::create(&self.0, &request, deadline).await
+        };
+        let volume = |lun| csi::CreateVolumeResponse { volume: Some(volume::of(&lun)) };
+        wrap("CreateVolume", created.await.map(volume))
+    }
+
+    async fn delete_volume(&self, call: Request<csi::DeleteVolumeRequest>) -> Answer<csi::DeleteVolumeResponse> {
+        let deadline = Deadline::of(call.metadata());
+        let deleted = async {
+            match delete::read(call.get_ref())? {
+                Some(id) => delete::delete(&self.0, &id, deadline).await,
+                None => Ok(()),
+            }
+        };
+        wrap("DeleteVolume", deleted.await.map(|()| csi::DeleteVolumeResponse {}))
+    }
+
+    async fn controller_publish_volume(
+        &self,
+        call: Request<csi::ControllerPublishVolumeRequest>,
+    ) -> Answer<csi::ControllerPublishVolumeResponse> {
+        let deadline = Deadline::of(call.metadata());
+        let published = async {
+            let request = publish::Request::read(call.get_ref())?;
+            publish::publish(&self.0, &request, deadline).await
+        };
+        let context = |context: lunette_api::csi::PublishContext| csi::ControllerPublishVolumeResponse {
+            publish_context: context.to_map(),
+        };
+        wrap("ControllerPublishVolume", published.await.map(context))
+    }
+
+    async fn controller_unpublish_volume(
+        &self,
+        call: Request<csi::ControllerUnpublishVolumeRequest>,
+    ) -> Answer<csi::ControllerUnpublishVolumeResponse> {
+        let deadline = Deadline::of(call.metadata());
+        let unpublished = async {
+            match unpublish::Request::read(call.get_ref())? {
+                Some(request) => unpublish::unpublish(&self.0, &request, deadline).await,
+                None => Ok(()),
+            }
+        };
+        let done = |()| csi::ControllerUnpublishVolumeResponse {};
+        wrap("ControllerUnpublishVolume", unpublished.await.map(done))
+    }
+
+    async fn validate_volume_capabilities(
+        &self,
+        call: Request<csi::ValidateVolumeCapabilitiesRequest>,
+    ) -> Answer<csi::ValidateVolumeCapabilitiesResponse> {
+        wrap("ValidateVolumeCapabilities", validate::validate(&self.0, call.get_ref()).await)
+    }
+
+    async fn list_volumes(&self, call: Request<csi::ListVolumesRequest>) -> Answer<csi::ListVolumesResponse> {
+        let listed = async {
+            let page = Page::read(call.get_ref().max_entries, &call.get_ref().starting_token)?;
+            list::list(&self.0, &page).await
+        };
+        let entry = |(lun, published_node_ids)| csi::list_volumes_response::Entry {
+            volume: Some(volume::of(&lun)),
+            status: Some(csi::list_volumes_response::VolumeStatus { published_node_ids }),
+        };
+        let response = |(volumes, next_token): (Vec<list::Published>, _)| csi::ListVolumesResponse {
+            entries: volumes.into_iter().map(entry).collect(),
+            next_token,
+        };
+        wrap("ListVolumes", listed.await.map(response))
+    }
+
+    async fn controller_get_volume(
+        &self,
+        call: Request<csi::ControllerGetVolumeRequest>,
+    ) -> Answer<csi::ControllerGetVolumeResponse> {
+        let response = |(lun, published_node_ids): list::Published| csi::ControllerGetVolumeResponse {
+            volume: Some(volume::of(&lun)),
+            status: Some(csi::controller_get_volume_response::VolumeStatus { published_node_ids }),
+        };
+        wrap("ControllerGetVolume", list::get(&self.0, &call.get_ref().volume_id).await.map(response))
+    }
+
+    async fn controller_list_volume_health(
+        &self,
+        call: Request<csi::ControllerListVolumeHealthRequest>,
+    ) -> Answer<csi::ControllerListVolumeHealthResponse> {
+        let page = Page::read(call.get_ref().max_entries, &call.get_ref().starting_token);
+        let response = |(entries, next_token)| csi::ControllerListVolumeHealthResponse { entries, next_token };
+        wrap("ControllerListVolumeHealth", page.and_then(|page| health::list(&self.0, &page)).map(response))
+    }
+
+    async fn controller_get_volume_health(
+        &self,
+        call: Request<csi::ControllerGetVolumeHealthRequest>,
+    ) -> Answer<csi::ControllerGetVolumeHealthResponse> {
+        let response = |health| csi::ControllerGetVolumeHealthResponse { volume_health: Some(health) };
+        wrap("ControllerGetVolumeHealth", health::get(&self.0, &call.get_ref().volume_id).await.map(response))
+    }
+
+    async fn get_capacity(&self, call: Request<csi::GetCapacityRequest>) -> Answer<csi::GetCapacityResponse> {
+        let asked = async {
+            let request = capacity::Request::read(call.get_ref())?;
+            capacity::capacity(&self.0, &request).await
+        };
+        let response = |capacity: capacity::Capacity| csi::GetCapacityResponse {
+            available_capacity: volume::signed(capacity.available),
+            maximum_volume_size: Some(volume::signed(capacity.largest)),
+            minimum_volume_size: None,
+        };
+        wrap("GetCapacity", asked.await.map(response))
+    }
+
+    async fn controller_get_capabilities(
+        &self,
+        _: Request<csi::ControllerGetCapabilitiesRequest>,
+    ) -> Answer<csi::ControllerGetCapabilitiesResponse> {
+        let capability =
+            |c: Capability| csi::ControllerServiceCapability { r#type: Some(Type::Rpc(Rpc { r#type: c.into() })) };
+        let capabilities = CAPABILITIES.into_iter().map(capability).collect();
+        Ok(Response::new(csi::ControllerGetCapabilitiesResponse { capabilities }))
+    }
+
+    async fn controller_expand_volume(
+        &self,
+        call: Request<csi::ControllerExpandVolumeRequest>,
+    ) -> Answer<csi::ControllerExpandVolumeResponse> {
+        let deadline = Deadline::of(call.metadata());
+        let expanded = async {
+            let request = expand::Request::read(call.get_ref())?;
+            expand::expand(&self.0, &request, deadline).await
+        };
+        // A raw device has to be looked at anew as well as a file system has to grow.
+        let response = |lun| csi::ControllerExpandVolumeResponse {
+            capacity_bytes: volume::signed(volume::bytes(&lun)),
+            node_expansion_required: true,
+        };
+        wrap("ControllerExpandVolume", expanded.await.map(response))
+    }
+
+    async fn controller_modify_volume(
+        &self,
+        call: Request<csi::ControllerModifyVolumeRequest>,
+    ) -> Answer<csi::ControllerModifyVolumeResponse> {
+        let deadline = Deadline::of(call.metadata());
+        let modified = async {
+            let request = modify::Request::read(call.get_ref())?;
+            modify::modify(&self.0, &request, deadline).await
+        };
+        wrap("ControllerModifyVolume", modified.await.map(|()| csi::ControllerModifyVolumeResponse {}))
+    }
+
+    async fn create_snapshot(&self, _: Request<csi::CreateSnapshotRequest>) -> Answer<csi::CreateSnapshotResponse> {
+        wrap("CreateSnapshot", Err(NoSnapshots))
+    }
+
+    async fn delete_snapshot(&self, _: Request<csi::DeleteSnapshotRequest>) -> Answer<csi::DeleteSnapshotResponse> {
+        wrap("DeleteSnapshot", Err(NoSnapshots))
+    }
+
+    async fn list_snapshots(&self, _: Request<csi::ListSnapshotsRequest>) -> Answer<csi::ListSnapshotsResponse> {
+        wrap("ListSnapshots", Err(NoSnapshots))
+    }
+
+    async fn get_snapshot(&self, _: Request<csi::GetSnapshotRequest>) -> Answer<csi::GetSnapshotResponse> {
+        wrap("GetSnapshot", Err(NoSnapshots))
+    }
+}

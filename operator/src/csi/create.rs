@@ -1,0 +1,262 @@
+//! CreateVolume: a Lun of the volume's name, served.
+
+use std::collections::BTreeMap;
+
+use kube::ResourceExt;
+use kube::api::ObjectMeta;
+use lunette_api::csi::VolumeId;
+use lunette_api::{CLAIM_NAMESPACE_LABEL, Lun, LunNode, LunSpec, PREFERRED_NODE_ANNOTATION, ReclaimPolicy, Size};
+use lunette_proto::csi;
+use thiserror::Error;
+
+use super::busy::InFlight;
+use super::class::{Class, ClassError};
+use super::cluster::{self, Cluster, Creation, WaitError};
+use super::deadline::Deadline;
+use super::failure::{Failure, Kind};
+use super::parse::{self, ParseError, Range, RangeError};
+use super::volume::{CHAP, MANAGER, MKFS_OPTIONS, PV_NAME, PVC_NAME, VOLUME_NAME};
+use super::{Driver, name, progress, volume};
+use crate::error::Error;
+
+/// Longest name that CSI allows, in bytes.
+const LONGEST_NAME: usize = 128;
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The volume's name as its caller knows it.
+    pub name: String,
+    /// How large it may be.
+    pub range: Range,
+    /// What the classes say.
+    pub class: Class,
+    /// Where it is wanted, best first.
+    pub nodes: Vec<String>,
+}
+
+/// Why there is no volume.
+#[derive(Debug, Error)]
+pub enum CreateError {
+    /// The call is wrong.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+    /// Its parameters are.
+    #[error(transparent)]
+    Class(#[from] ClassError),
+    /// Its size is.
+    #[error(transparent)]
+    Range(#[from] RangeError),
+    /// It is to be made from something.
+    #[error("volumes cannot be made from snapshots or from other volumes yet: leave dataSource out")]
+    Source,
+    /// Another call is at it.
+    #[error(transparent)]
+    InFlight(#[from] InFlight),
+    /// There is no such pool.
+    #[error("LunPool {0} does not exist: create it, or name another in the StorageClass (kubectl get lunpools)")]
+    NoPool(String),
+    /// The pool is not for them.
+    #[error(
+        "LunPool {pool} is not for namespace {namespace}: its spec.namespaces must list both the claim's namespace and \
+         the one where the Luns of volumes are"
+    )]
+    NotAllowed {
+        /// The pool.
+        pool: String,
+        /// The namespace that it leaves out.
+        namespace: String,
+    },
+    /// The pool is for some, and nobody says for whom the volume is.
+    #[error("LunPool {0} is for certain namespaces only: start the provisioner with --extra-create-metadata")]
+    UnknownClaim(String),
+    /// No node can hold it.
+    #[error("{bytes} bytes are more than any node has room for in LunPool {pool}: the largest volume there has {most}")]
+    TooLarge {
+        /// Bytes asked for.
+        bytes: u64,
+        /// The pool.
+        pool: String,
+        /// Bytes that can be had.
+        most: u64,
+    },
+    /// There is one of that name, and it is another.
+    #[error("Lun {id} is there already, and not as asked for: its {what}")]
+    Differs {
+        /// The Lun.
+        id: VolumeId,
+        /// In what, and how.
+        what: String,
+    },
+    /// There is one of that name, and it goes.
+    #[error("Lun {0} of that name is being deleted: a new one can be made when it is gone")]
+    Deleting(VolumeId),
+    /// It is not served yet.
+    #[error("Lun {id} is there and not served yet: {why}")]
+    NotServed {
+        /// The Lun.
+        id: VolumeId,
+        /// What stands in the way.
+        why: String,
+    },
+    /// The API server.
+    #[error(transparent)]
+    Api(#[from] Error),
+}
+
+impl Failure for CreateError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Parse(error) => error.kind(),
+            Self::Class(error) => error.kind(),
+            Self::Range(error) => error.kind(),
+            Self::Source => Kind::Invalid,
+            Self::InFlight(_) | Self::Deleting(_) => Kind::Busy,
+            Self::NoPool(_) | Self::UnknownClaim(_) => Kind::Precondition,
+            Self::NotAllowed { .. } => Kind::Forbidden,
+            Self::TooLarge { .. } => Kind::OutOfRange,
+            Self::Differs { .. } => Kind::Exists,
+            Self::NotServed { .. } => Kind::Deadline,
+            Self::Api(error) => cluster::kind(error),
+        }
+    }
+}
+
+impl Request {
+    /// Reads the call.
+    ///
+    /// # Errors
+    /// What is missing in it, unknown or impossible.
+    pub fn read(call: &csi::CreateVolumeRequest) -> Result<Self, CreateError> {
+        let name = parse::required(&call.name, "name")?;
+        if name.len() > LONGEST_NAME {
+            return Err(ParseError::LongName(name.len()).into());
+        }
+        parse::uses(&call.volume_capabilities)?;
+        if call.volume_content_source.as_ref().is_some_and(|source| source.r#type.is_some()) {
+            return Err(CreateError::Source);
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            range: Range::read(call.capacity_range.as_ref())?,
+            class: Class::read(&call.parameters, &call.mutable_parameters)?,
+            nodes: parse::preferred_nodes(call.accessibility_requirements.as_ref()),
+        })
+    }
+}
+
+/// Makes the volume, or finds it again.
+///
+/// # Errors
+/// Why there is none, or not yet.
+pub async fn create<C: Cluster>(driver: &Driver<C>, request: &Request, deadline: Deadline) -> Result<Lun, CreateError> {
+    let id = VolumeId { namespace: driver.namespace.clone(), name: name::lun_name(&request.name) };
+    let _turn = driver.busy.begin(&id)?;
+    let lun = match driver.cluster.lun(&id).await? {
+        Some(lun) => lun,
+        None => make(driver, &id, request).await?,
+    };
+    is_it(&id, &lun, request)?;
+    let generation = lun.metadata.generation.unwrap_or_default();
+    match driver.cluster.wait(&lun, deadline, |lun| progress::is_served(lun, generation)).await {
+        Ok(Some(lun)) => Ok(lun),
+        Ok(None) => Err(CreateError::Deleting(id)),
+        Err(WaitError::TimedOut(last)) => Err(CreateError::NotServed { id, why: progress::obstacle(&last) }),
+        Err(WaitError::Api(error)) => Err(error.into()),
+    }
+}
+
+/// Whether the Lun that is there is the volume that is asked for.
+fn is_it(id: &VolumeId, lun: &Lun, request: &Request) -> Result<(), CreateError> {
+    if lun.metadata.deletion_timestamp.is_some() {
+        return Err(CreateError::Deleting(id.clone()));
+    }
+    let (bytes, class) = (volume::bytes(lun), &request.class);
+    let made_for = lun.annotations().get(VOLUME_NAME).map_or("none of CSI's", String::as_str);
+    let what = if made_for != request.name {
+        format!("volume is {made_for}, not {}", request.name)
+    } else if !request.range.contains(bytes) {
+        let limit = request.range.limit.map_or_else(String::new, |limit| format!(" and at most {limit}"));
+        format!("size is {bytes} bytes, not at least {}{limit}", request.range.required)
+    } else if lun.spec.pool != class.pool {
+        format!("pool is {}, not {}", lun.spec.pool, class.pool)
+    } else if lun.spec.block_size != class.block_size {
+        format!("block size is {}, not {}", lun.spec.block_size, class.block_size)
+    } else {
+        return Ok(());
+    };
+    Err(CreateError::Differs { id: id.clone(), what })
+}
+
+async fn make<C: Cluster>(driver: &Driver<C>, id: &VolumeId, request: &Request) -> Result<Lun, CreateError> {
+    let class = &request.class;
+    let bytes = request.range.size(class.block_size)?;
+    let pool = driver.cluster.pool(&class.pool).await?.ok_or_else(|| CreateError::NoPool(class.pool.clone()))?;
+    admits(&pool.spec.namespaces, id, class)?;
+    let nodes = driver.cluster.nodes().await?;
+    if let Some(most) = largest(&nodes, &class.pool)
+        && bytes > most
+    {
+        return Err(CreateError::TooLarge { bytes, pool: class.pool.clone(), most });
+    }
+    match driver.cluster.create(&lun(id, request, bytes)).await? {
+        Creation::Created(lun) => Ok(*lun),
+        Creation::Exists => driver.cluster.lun(id).await?.ok_or_else(|| CreateError::Deleting(id.clone())),
+    }
+}
+
+/// Whether the pool is for the claim's namespace, and for the one where the Luns of volumes are.
+fn admits(namespaces: &[String], id: &VolumeId, class: &Class) -> Result<(), CreateError> {
+    if namespaces.is_empty() {
+        return Ok(());
+    }
+    let claim = class.claim.namespace.as_deref().unwrap_or_default();
+    match [claim, &id.namespace].into_iter().find(|wanted| !namespaces.iter().any(|n| n == wanted)) {
+        None => Ok(()),
+        Some("") => Err(CreateError::UnknownClaim(class.pool.clone())),
+        Some(other) => Err(CreateError::NotAllowed { pool: class.pool.clone(), namespace: other.to_owned() }),
+    }
+}
+
+/// Bytes of the largest volume that any node can hold; `None` where no node says anything of the pool now.
+pub fn largest(nodes: &[LunNode], pool: &str) -> Option<u64> {
+    let pools = nodes.iter().filter_map(|node| node.status.as_ref()?.pools.get(pool));
+    pools.filter(|pool| pool.ready).map(|pool| pool.max_volume).max()
+}
+
+fn lun(id: &VolumeId, request: &Request, bytes: u64) -> Lun {
+    let class = &request.class;
+    let spec = LunSpec {
+        pool: class.pool.clone(),
+        size: Size::Quantity(bytes.to_string()),
+        block_size: class.block_size,
+        node_name: None,
+        initiators: Vec::new(),
+        write_cache: class.write_cache,
+        // Kubernetes calls DeleteVolume only where the PersistentVolume's own policy says so.
+        reclaim_policy: ReclaimPolicy::Delete,
+    };
+    let mut lun = Lun::new(&id.name, spec);
+    let mut labels = BTreeMap::from([("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned())]);
+    labels.extend(class.claim.namespace.clone().map(|namespace| (CLAIM_NAMESPACE_LABEL.to_owned(), namespace)));
+    lun.metadata = ObjectMeta {
+        namespace: Some(id.namespace.clone()),
+        labels: Some(labels),
+        annotations: Some(annotations(request)),
+        ..lun.metadata
+    };
+    lun
+}
+
+fn annotations(request: &Request) -> BTreeMap<String, String> {
+    let class = &request.class;
+    let all = [
+        (VOLUME_NAME, Some(request.name.clone())),
+        (MKFS_OPTIONS, class.mkfs_options.clone()),
+        (CHAP, (!class.chap).then(|| "false".to_owned())),
+        (PVC_NAME, class.claim.name.clone()),
+        (PV_NAME, class.claim.volume.clone()),
+        (PREFERRED_NODE_ANNOTATION, request.nodes.first().cloned()),
+    ];
+    all.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+}
