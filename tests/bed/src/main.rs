@@ -15,9 +15,11 @@ mod cluster;
 mod demo;
 #[path = "../../vm/mod.rs"]
 mod vm;
+#[path = "../../wire/mod.rs"]
+mod wire;
 
 /// Every test, in the order in which they run.
-const TESTS: &[&[Test]] = &[smoke::TESTS, cluster::TESTS, vm::TESTS];
+const TESTS: &[&[Test]] = &[smoke::TESTS, wire::TESTS, cluster::TESTS, vm::TESTS];
 
 fn main() -> ExitCode {
     cli::run(Repertoire { tests: &TESTS.concat(), demo: demo::tell })

@@ -71,7 +71,7 @@ impl Ground {
         kernels::files(&self.layout, kernel)
     }
 
-    /// The path of a built program: `kube-apiserver`, `kubectl` or `etcd`.
+    /// The path of a built program: `kube-apiserver`, `kubectl`, `etcd` or `csi-sanity`.
     ///
     /// # Errors
     /// When there is no such program in `tests/tools`, or it was removed meanwhile.

@@ -36,6 +36,11 @@ const MODULES: &[GoModule] = &[
         programs: &[Program { name: "etcd", package: "go.etcd.io/etcd/server/v3" }],
     },
     GoModule {
+        folder: "csi",
+        linker_flags: "-s -w",
+        programs: &[Program { name: "csi-sanity", package: "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity" }],
+    },
+    GoModule {
         folder: "kubernetes",
         linker_flags: KUBERNETES_VERSION,
         programs: &[
