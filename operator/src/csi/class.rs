@@ -66,7 +66,8 @@ pub const PARAMETERS: [Parameter; 6] = [
         name: WRITE_CACHE,
         values: "`WriteBack`, `WriteThrough`",
         default: "`WriteBack`",
-        meaning: "Whether a write may be acknowledged before it is durable; file systems flush where they must.",
+        meaning: "Whether a write may be acknowledged before it is durable; file systems flush where they must. It can \
+            become `WriteBack` only while no node has the volume attached: who found no cache does not flush.",
         mutable: true,
     },
     Parameter {

@@ -101,10 +101,7 @@ impl<C: Cluster> Controller for ControllerService<C> {
     }
 
     async fn list_volumes(&self, call: Request<csi::ListVolumesRequest>) -> Answer<csi::ListVolumesResponse> {
-        let listed = async {
-            let page = Page::read(call.get_ref().max_entries, &call.get_ref().starting_token)?;
-            list::list(&self.0, &page).await
-        };
+        let page = Page::read(call.get_ref().max_entries, &call.get_ref().starting_token);
         let entry = |(lun, published_node_ids)| csi::list_volumes_response::Entry {
             volume: Some(volume::of(&lun)),
             status: Some(csi::list_volumes_response::VolumeStatus { published_node_ids }),
@@ -113,7 +110,7 @@ impl<C: Cluster> Controller for ControllerService<C> {
             entries: volumes.into_iter().map(entry).collect(),
             next_token,
         };
-        wrap("ListVolumes", listed.await.map(response))
+        wrap("ListVolumes", page.and_then(|page| list::list(&self.0, &page)).map(response))
     }
 
     async fn controller_get_volume(

@@ -69,7 +69,7 @@ pub fn read(call: &csi::DeleteVolumeRequest) -> Result<Option<VolumeId>, DeleteE
 pub async fn delete<C: Cluster>(driver: &Driver<C>, id: &VolumeId, deadline: Deadline) -> Result<(), DeleteError> {
     let _turn = driver.busy.begin(id)?;
     let Some(lun) = driver.cluster.lun(id).await? else { return Ok(()) };
-    let nodes = initiator::nodes(&lun, &driver.cluster.nodes().await?);
+    let nodes = initiator::nodes(&lun);
     if !nodes.is_empty() {
         return Err(DeleteError::Attached { id: id.clone(), nodes });
     }

@@ -67,7 +67,7 @@ fn entry(condition: &Condition) -> Option<VolumeHealthEntry> {
 /// One initiator's bad Secret, or a silent agent whose LUN may well be served on, harm not everyone.
 fn severity(condition: &Condition) -> VolumeHealthErrorType {
     match condition.reason.as_str() {
-        reasons::SECRET_UNUSABLE | reasons::NODE_LOST => VolumeHealthErrorType::Degraded,
+        reasons::SECRET_UNUSABLE | reasons::INITIATOR_UNKNOWN | reasons::NODE_LOST => VolumeHealthErrorType::Degraded,
         _ => VolumeHealthErrorType::Inaccessible,
     }
 }

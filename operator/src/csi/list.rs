@@ -89,12 +89,11 @@ pub type Published = (Lun, Vec<String>);
 /// A page of the volumes, and the token of the next.
 ///
 /// # Errors
-/// When the API server does not answer.
-pub async fn list<C: Cluster>(driver: &Driver<C>, page: &Page) -> Result<(Vec<Published>, String), ListError> {
-    let nodes = driver.cluster.nodes().await?;
+/// When the Luns have not been seen yet.
+pub fn list<C: Cluster>(driver: &Driver<C>, page: &Page) -> Result<(Vec<Published>, String), ListError> {
     let (luns, token) = page.of(driver.cluster.luns().ok_or(ListError::NotSeen)?, volume::id);
     let entries = luns.into_iter().map(|lun| {
-        let on = initiator::nodes(&lun, &nodes);
+        let on = initiator::nodes(&lun);
         (lun, on)
     });
     Ok((entries.collect(), token))
@@ -108,7 +107,7 @@ pub async fn get<C: Cluster>(driver: &Driver<C>, id: &str) -> Result<Published, 
     let no_volume = || ListError::NoVolume(id.to_owned());
     let lun_id = parse::volume_id(id)?.ok_or_else(no_volume)?;
     let lun = driver.cluster.lun(&lun_id).await?.ok_or_else(no_volume)?;
-    let on = initiator::nodes(&lun, &driver.cluster.nodes().await?);
+    let on = initiator::nodes(&lun);
     Ok((lun, on))
 }
 

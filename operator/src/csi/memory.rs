@@ -35,7 +35,7 @@ pub struct State {
     uids: u64,
 }
 
-/// A pool `fast` and nodes `a` and `b` that can hold 100 GiB each.
+/// A pool `fast` and nodes `a`, `b` and `s` that can hold 100 GiB each; `s` serves every Lun, and has no initiator.
 pub struct Memory {
     state: Mutex<State>,
     changes: watch::Sender<u64>,
@@ -82,7 +82,7 @@ impl State {
             json!({"type": type_, "status": "True", "reason": type_, "message": "",
                 "observedGeneration": lun.metadata.generation, "lastTransitionTime": "2026-01-01T00:00:00Z"})
         };
-        let status = json!({"node": "a", "epoch": 1, "wwid": "naa.6", "capacity": volume::bytes(lun),
+        let status = json!({"node": "s", "epoch": 1, "wwid": "naa.6", "capacity": volume::bytes(lun),
             "target": {"iqn": "iqn.t", "lun": 0, "portals": ["192.0.2.1:3260"]},
             "conditions": [condition("Placed"), condition("Exported"), condition("Ready")]});
         lun.status = Some(serde_json::from_value(status).expect("a status"));
@@ -150,12 +150,13 @@ impl Cluster for Memory {
     async fn nodes(&self) -> Result<Vec<LunNode>, Error> {
         let node = |name: &str| {
             let pool = json!({"ready": true, "capacity": 100 * GI, "available": 100 * GI, "maxVolume": 100 * GI});
-            let status = json!({"initiatorName": format!("iqn.2026-01.a:{name}"), "pools": {"fast": pool}});
+            let initiator = (name != "s").then(|| format!("iqn.2026-01.a:{name}"));
+            let status = json!({"initiatorName": initiator, "pools": {"fast": pool}});
             let node = json!({"apiVersion": "lunette.io/v1alpha1", "kind": "LunNode", "metadata": {"name": name},
                 "spec": {}, "status": status});
             serde_json::from_value(node).expect("a node")
         };
-        Ok(vec![node("a"), node("b")])
+        Ok(vec![node("a"), node("b"), node("s")])
     }
 
     async fn create(&self, lun: &Lun) -> Result<Creation, Error> {

@@ -1,7 +1,7 @@
 //! ControllerModifyVolume: what a VolumeAttributesClass says, brought about.
 
-use lunette_api::Lun;
 use lunette_api::csi::VolumeId;
+use lunette_api::{Lun, WriteCache};
 use lunette_proto::csi;
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -12,7 +12,7 @@ use super::cluster::{self, Cluster, WaitError};
 use super::deadline::Deadline;
 use super::failure::{Failure, Kind};
 use super::parse::{self, ParseError};
-use super::{Driver, progress};
+use super::{Driver, initiator, progress};
 use crate::error::Error;
 
 /// What is asked for.
@@ -39,6 +39,17 @@ pub enum ModifyError {
     /// There is no such volume.
     #[error("there is no volume {0}")]
     NoVolume(String),
+    /// Whoever has it attached would not flush.
+    #[error(
+        "volume {id} is attached to {}, where writes are taken for durable when they are acknowledged: detach it before \
+         its writeCache becomes WriteBack", .nodes.join(", ")
+    )]
+    Attached {
+        /// The volume.
+        id: VolumeId,
+        /// To whom.
+        nodes: Vec<String>,
+    },
     /// It is asked for, and not done.
     #[error("volume {id} is not served in its new way yet: {why}")]
     NotChanged {
@@ -59,6 +70,7 @@ impl Failure for ModifyError {
             Self::Class(error) => error.kind(),
             Self::InFlight(_) => Kind::Busy,
             Self::NoVolume(_) => Kind::NotFound,
+            Self::Attached { .. } => Kind::Precondition,
             Self::NotChanged { .. } => Kind::Deadline,
             Self::Api(error) => cluster::kind(error),
         }
@@ -85,7 +97,7 @@ pub async fn modify<C: Cluster>(driver: &Driver<C>, request: &Request, deadline:
     let id = &request.id;
     let _turn = driver.busy.begin(id)?;
     let lun = driver.cluster.lun(id).await?.ok_or_else(|| ModifyError::NoVolume(id.to_string()))?;
-    let lun = driver.change(lun, |lun| Ok::<_, ModifyError>(patch(lun, request.change))).await?;
+    let lun = driver.change(lun, |lun| patch(id, lun, request.change)).await?;
     let generation = lun.metadata.generation.unwrap_or_default();
     match driver.cluster.wait(&lun, deadline, |lun| progress::is_served(lun, generation)).await {
         Ok(Some(_)) => Ok(()),
@@ -98,7 +110,13 @@ pub async fn modify<C: Cluster>(driver: &Driver<C>, request: &Request, deadline:
 }
 
 /// What has to be written; `None`: it is so already.
-fn patch(lun: &Lun, change: Change) -> Option<Value> {
-    let write_cache = change.write_cache.filter(|wanted| *wanted != lun.spec.write_cache)?;
-    Some(json!({"spec": {"writeCache": write_cache}}))
+///
+/// An initiator asks whether there is a write cache when it finds the device, and does not flush where there was none.
+fn patch(id: &VolumeId, lun: &Lun, change: Change) -> Result<Option<Value>, ModifyError> {
+    let wanted = change.write_cache.filter(|wanted| *wanted != lun.spec.write_cache);
+    let nodes = initiator::nodes(lun);
+    if wanted == Some(WriteCache::WriteBack) && !nodes.is_empty() {
+        return Err(ModifyError::Attached { id: id.clone(), nodes });
+    }
+    Ok(wanted.map(|write_cache| json!({"spec": {"writeCache": write_cache}})))
 }

@@ -10,8 +10,8 @@ pub fn is_served(lun: &Lun, generation: i64) -> bool {
 
 /// Whether nobody can use the Lun any more whom that generation of its spec does not let in.
 ///
-/// A Lun that no node has lets nobody in. An agent that could not read another initiator's Secret has withdrawn
-/// what was to be withdrawn all the same.
+/// A Lun that no node has lets nobody in. An agent that could not let another initiator in, for want of a Secret or
+/// of its name, has withdrawn what was to be withdrawn all the same.
 pub fn is_withdrawn(lun: &Lun, generation: i64) -> bool {
     if lun.status.as_ref().is_none_or(|s| s.node.is_none()) {
         return true;
@@ -20,7 +20,7 @@ pub fn is_withdrawn(lun: &Lun, generation: i64) -> bool {
     match (exported, ready) {
         (Some(exported), _) if exported.reason == reasons::UNEXPORTED => true,
         (Some(exported), Some(ready)) if exported.status == "True" => {
-            ready.status == "True" || ready.reason == reasons::SECRET_UNUSABLE
+            ready.status == "True" || is_of_one_initiator(&ready.reason)
         }
         _ => false,
     }
@@ -29,6 +29,10 @@ pub fn is_withdrawn(lun: &Lun, generation: i64) -> bool {
 /// Whether the device has that size.
 pub fn has_size(lun: &Lun, bytes: u64, generation: i64) -> bool {
     is_served(lun, generation) && lun.status.as_ref().and_then(|s| s.capacity).is_some_and(|c| c >= bytes)
+}
+
+fn is_of_one_initiator(reason: &str) -> bool {
+    [reasons::SECRET_UNUSABLE, reasons::INITIATOR_UNKNOWN].contains(&reason)
 }
 
 fn seen<'a>(lun: &'a Lun, type_: &str, generation: i64) -> Option<&'a Condition> {
@@ -92,7 +96,7 @@ mod tests {
     #[test]
     fn access_is_withdrawn_when_the_agent_could_say_so() {
         let with = |ready: &str| lun(&[("Exported", "True", "Exported", 2), ("Ready", "False", ready, 2)]);
-        assert!(is_withdrawn(&with(reasons::SECRET_UNUSABLE), 2));
+        assert!(is_withdrawn(&with(reasons::SECRET_UNUSABLE), 2) && is_withdrawn(&with(reasons::INITIATOR_UNKNOWN), 2));
         assert!(!is_withdrawn(&with(reasons::CONFIGFS_STUCK), 2));
         assert!(is_withdrawn(&lun(&[("Exported", "False", reasons::UNEXPORTED, 2)]), 2));
         assert!(!is_withdrawn(&lun(&[("Exported", "False", reasons::POOL_UNAVAILABLE, 2)]), 2));

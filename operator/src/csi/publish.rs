@@ -147,18 +147,13 @@ pub async fn publish<C: Cluster>(
     let _turn = driver.busy.begin(id)?;
     let lun = driver.cluster.lun(id).await?.ok_or_else(|| PublishError::NoVolume(id.to_string()))?;
     let there = driver.cluster.node(node).await?.ok_or_else(|| PublishError::NoNode(node.clone()))?;
-    let all = driver.cluster.nodes().await?;
-    may_have(&lun, &there, &all, request)?;
-    let lun = if initiator::find(&lun, node, Some(&there)).is_some() {
-        lun
-    } else {
-        admit(driver, lun, &there, &all, request).await?
-    };
+    may_have(&lun, request)?;
+    let lun = if initiator::find(&lun, node).is_some() { lun } else { admit(driver, lun, &there, request).await? };
     let generation = lun.metadata.generation.unwrap_or_default();
     let not_served =
         |lun: &Lun| PublishError::NotServed { id: id.clone(), node: node.clone(), why: progress::obstacle(lun) };
     match driver.cluster.wait(&lun, deadline, |lun| progress::is_served(lun, generation)).await {
-        Ok(Some(served)) => context(&served, node, &there).ok_or_else(|| not_served(&served)),
+        Ok(Some(served)) => context(&served, node).ok_or_else(|| not_served(&served)),
         Ok(None) => Err(PublishError::Deleting(id.clone())),
         Err(WaitError::TimedOut(last)) => Err(not_served(&last)),
         Err(WaitError::Api(error)) => Err(error.into()),
@@ -166,7 +161,7 @@ pub async fn publish<C: Cluster>(
 }
 
 /// Whether the node may have the Lun as it is asked for.
-fn may_have(lun: &Lun, node: &LunNode, all: &[LunNode], request: &Request) -> Result<(), PublishError> {
+fn may_have(lun: &Lun, request: &Request) -> Result<(), PublishError> {
     let id = &request.id;
     if let Some(uid) = &request.uid
         && lun.metadata.uid.as_ref() != Some(uid)
@@ -176,13 +171,13 @@ fn may_have(lun: &Lun, node: &LunNode, all: &[LunNode], request: &Request) -> Re
     if lun.metadata.deletion_timestamp.is_some() {
         return Err(PublishError::Deleting(id.clone()));
     }
-    if let Some(entry) = initiator::find(lun, &request.node, Some(node))
+    if let Some(entry) = initiator::find(lun, &request.node)
         && entry.read_only != request.read_only
     {
         let (id, node, read_only) = (id.clone(), request.node.clone(), entry.read_only);
         return Err(PublishError::Otherwise { id, node, read_only });
     }
-    let others: Vec<String> = initiator::nodes(lun, all).into_iter().filter(|name| *name != request.node).collect();
+    let others: Vec<String> = initiator::nodes(lun).into_iter().filter(|name| *name != request.node).collect();
     if request.usage.is_of_one_node() && !others.is_empty() {
         return Err(PublishError::Elsewhere { id: id.clone(), nodes: others });
     }
@@ -194,18 +189,20 @@ async fn admit<C: Cluster>(
     driver: &Driver<C>,
     lun: Lun,
     node: &LunNode,
-    all: &[LunNode],
     request: &Request,
 ) -> Result<Lun, PublishError> {
-    let secret = has_chap(&lun).then(|| secret_name(&lun, &request.node));
-    let entry = initiator::entry(node, secret.clone(), request.read_only)
-        .ok_or_else(|| PublishError::NoInitiator(request.node.clone()))?;
+    let is_local = initiator::is_local(&lun, &request.node);
+    if !is_local && initiator::name_of(node).is_none() {
+        return Err(PublishError::NoInitiator(request.node.clone()));
+    }
+    let secret = (has_chap(&lun) && !is_local).then(|| secret_name(&lun, &request.node));
+    let entry = initiator::entry(&request.node, secret.clone(), request.read_only);
     if let Some(secret) = secret {
         let credentials = Credentials::generate().map_err(|_| PublishError::NoRandomness)?;
         driver.cluster.write_secret(&lun, &secret, &credentials).await?;
     }
     let with_entry = |lun: &Lun| {
-        may_have(lun, node, all, request)?;
+        may_have(lun, request)?;
         if lun.spec.initiators.len() >= MOST {
             return Err(PublishError::Full(request.id.clone()));
         }
@@ -221,10 +218,10 @@ fn has_chap(lun: &Lun) -> bool {
 }
 
 /// What the node is told; `None` while the Lun does not say all of it.
-fn context(lun: &Lun, node: &str, there: &LunNode) -> Option<PublishContext> {
+fn context(lun: &Lun, node: &str) -> Option<PublishContext> {
     let status = lun.status.as_ref()?;
     let target = status.target.as_ref()?;
-    let secret = initiator::find(lun, node, Some(there))?.chap_secret.as_ref().map(|secret| secret.name.clone());
+    let secret = initiator::find(lun, node)?.chap_secret.as_ref().map(|secret| secret.name.clone());
     Some(PublishContext {
         iqn: target.iqn.clone()?,
         lun: target.lun?,

@@ -322,7 +322,7 @@ async fn all_nodes_are_detached_where_none_is_named_and_clients_outside_stay() {
     }
     let on = |all: Vec<list::Published>| all.into_iter().map(|(_, nodes)| nodes).collect::<Vec<_>>();
     let every = list::Page { most: None, after: None };
-    assert_eq!(on(list::list(&driver, &every).await.expect("a list").0), [["a", "b"]]);
+    assert_eq!(on(list::list(&driver, &every).expect("a list").0), [["a", "b"]]);
     unpublish::unpublish(&driver, &from(""), soon()).await.expect("detached");
     assert_eq!(stored(&driver, NAME).spec.initiators.len(), 1);
     assert_eq!(list::get(&driver, &id(NAME).to_string()).await.expect("it is there").1, Vec::<String>::new());
@@ -413,4 +413,55 @@ async fn others_who_write_the_lun_meanwhile_are_no_obstacle() {
     assert!(stored(&driver, NAME).spec.initiators.is_empty());
     driver.cluster.with(|state| state.overtaken = 1000);
     assert_eq!(code(published(&driver, "a", Mode::SingleNodeWriter, false).await), Code::Aborted);
+}
+
+#[tokio::test]
+async fn the_node_that_serves_a_volume_needs_neither_password_nor_initiator() {
+    let driver = driver();
+    created(&driver, NAME).await;
+    assert_eq!(published(&driver, "s", Mode::SingleNodeWriter, false).await.expect("attached"), None);
+    assert_eq!(driver.cluster.with(|state| state.secrets.len()), 0);
+    assert_eq!(super::initiator::nodes(&stored(&driver, NAME)), ["s"]);
+}
+
+#[tokio::test]
+async fn a_session_that_is_still_there_is_access() {
+    let driver = driver();
+    created(&driver, NAME).await;
+    for (node, initiator) in [("a", "iqn.2026-01.a:a"), ("s", "s")] {
+        published(&driver, node, Mode::SingleNodeWriter, false).await.expect("attached");
+        let with_session = || {
+            driver.cluster.with(|state| {
+                state.agent_is_silent = true;
+                let session = lunette_api::Session { initiator: initiator.to_owned(), ..Default::default() };
+                let lun = state.luns.get_mut(&id(NAME)).expect("it is there");
+                let status = lun.status.as_mut().expect("a status");
+                status.sessions = vec![session];
+                status.conditions.iter_mut().for_each(|c| c.observed_generation = Some(99));
+            });
+        };
+        with_session();
+        assert_eq!(code(unpublish::unpublish(&driver, &from(node), now()).await), Code::DeadlineExceeded, "{node}");
+        driver.cluster.wake_agent();
+        unpublish::unpublish(&driver, &from(node), soon()).await.expect("detached");
+    }
+}
+
+#[tokio::test]
+async fn a_write_cache_is_not_turned_on_behind_the_back_of_who_has_the_volume() {
+    let driver = driver();
+    created(&driver, NAME).await;
+    let to = |value: &str| {
+        let call = csi::ControllerModifyVolumeRequest {
+            volume_id: id(NAME).to_string(),
+            mutable_parameters: map(&[("writeCache", value)]),
+            ..Default::default()
+        };
+        modify::Request::read(&call).expect("a request")
+    };
+    published(&driver, "a", Mode::SingleNodeWriter, false).await.expect("attached");
+    modify::modify(&driver, &to("WriteThrough"), soon()).await.expect("it is always safe");
+    assert_eq!(code(modify::modify(&driver, &to("WriteBack"), soon()).await), Code::FailedPrecondition);
+    unpublish::unpublish(&driver, &from("a"), soon()).await.expect("detached");
+    modify::modify(&driver, &to("WriteBack"), soon()).await.expect("nobody relies on it");
 }

@@ -7,7 +7,7 @@
 
 use kube::ResourceExt;
 use lunette_api::csi::VolumeId;
-use lunette_api::{EPOCH_ANNOTATION, Lun, LunNode};
+use lunette_api::{EPOCH_ANNOTATION, Lun};
 use lunette_proto::csi;
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -89,7 +89,7 @@ pub async fn unpublish<C: Cluster>(
     let Some(lun) = driver.cluster.lun(&request.id).await? else { return Ok(()) };
     let nodes = match &request.node {
         Some(node) => vec![node.clone()],
-        None => initiator::nodes(&lun, &driver.cluster.nodes().await?),
+        None => initiator::nodes(&lun),
     };
     for node in nodes {
         withdraw(driver, &request.id, &node, deadline).await?;
@@ -105,10 +105,11 @@ async fn withdraw<C: Cluster>(
 ) -> Result<(), UnpublishError> {
     let Some(lun) = driver.cluster.lun(id).await? else { return Ok(()) };
     let there = driver.cluster.node(node).await?;
-    let lun = driver.change(lun, |lun| Ok::<_, UnpublishError>(without(lun, node, there.as_ref()))).await?;
+    let lun = driver.change(lun, |lun| Ok::<_, UnpublishError>(without(lun, node))).await?;
     // Waited for even where the entry was gone: an earlier call may have ended before it was done.
     let generation = lun.metadata.generation.unwrap_or_default();
-    let is_out = |now: &Lun| progress::is_withdrawn(now, generation) && !initiator::has_session(now, there.as_ref());
+    let is_out =
+        |now: &Lun| progress::is_withdrawn(now, generation) && !initiator::has_session(now, node, there.as_ref());
     match driver.cluster.wait(&lun, deadline, is_out).await {
         Ok(_) => {}
         Err(WaitError::TimedOut(last)) => {
@@ -122,12 +123,12 @@ async fn withdraw<C: Cluster>(
 }
 
 /// The Lun without that node, and with the next fencing generation asked for; `None`: it has no such node.
-fn without(lun: &Lun, node: &str, there: Option<&LunNode>) -> Option<Value> {
-    initiator::find(lun, node, there)?;
+fn without(lun: &Lun, node: &str) -> Option<Value> {
+    initiator::find(lun, node)?;
     let asked = lun.annotations().get(EPOCH_ANNOTATION).and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
     let epoch = lun.status.as_ref().and_then(|s| s.epoch).unwrap_or(1).max(asked) + 1;
     Some(json!({
         "metadata": {"annotations": {EPOCH_ANNOTATION: epoch.to_string()}},
-        "spec": {"initiators": initiator::without(lun, node, there)},
+        "spec": {"initiators": initiator::without(lun, node)},
     }))
 }
