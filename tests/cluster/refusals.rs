@@ -11,7 +11,13 @@ pub fn the_examples_are_accepted(context: &Context) -> Result<()> {
     let folder = site.manifests().join("examples");
     let printed =
         site.plane.kubectl_must(["apply", "--server-side", "--dry-run=server", "-f", &folder.display().to_string()])?;
-    for object in ["lunpool.lunette.io/local", "lun.lunette.io/disk", "lun.lunette.io/shared", "secret/client-chap"] {
+    for object in [
+        "lunpool.lunette.io/local",
+        "lun.lunette.io/disk",
+        "lun.lunette.io/shared",
+        "secret/client-chap",
+        "storageclass.storage.k8s.io/lunette",
+    ] {
         ensure!(printed.contains(object), "no {object} in:\n{printed}");
     }
     let columns = site.plane.kubectl_must(["get", "luns", "-A", "-o", "wide", "--server-print=true"])?;

@@ -1,0 +1,90 @@
+//! The controller side of CSI against a real API server: `lunette-operator controller` and `lunette-operator csi`
+//! run as processes with their own ServiceAccounts, the agents are played.
+
+mod agent;
+mod calls;
+mod node;
+mod rights;
+mod sanity;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, ensure};
+use lunette_bed::{Context, Daemon, Result};
+use lunette_proto::csi::controller_client::ControllerClient;
+use lunette_proto::csi::identity_client::IdentityClient;
+use tokio::runtime::Runtime;
+use tonic::transport::{Channel, Endpoint};
+
+use super::operator::Operator;
+use super::site::{SOON, SYSTEM, Site, pool};
+pub use calls::a_volume_lives_from_claim_to_deletion;
+pub use rights::csi_writes_its_own_only;
+pub use sanity::csi_sanity_finds_no_fault;
+
+use agent::Agents;
+
+/// The driver's process, and a runtime to call it from.
+pub struct Driver {
+    pub daemon: Daemon,
+    pub runtime: Runtime,
+    pub channel: Channel,
+    pub socket: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Driver {
+    /// Starts it, and waits until it says that it is ready.
+    pub fn start(site: &Site) -> Result<Driver> {
+        let folder = tempfile::tempdir().context("a folder for the socket")?;
+        let socket = folder.path().join("csi.sock");
+        let token = site.plane.kubectl_must(["create", "token", "lunette-csi", "-n", SYSTEM])?;
+        let kubeconfig = site.plane.kubeconfig_for_token("csi", &token)?;
+        let mut command = site.bed.command(site.binary("lunette-operator"));
+        command.args(["csi", "--endpoint", &endpoint(&socket)]);
+        command.env("KUBECONFIG", kubeconfig).env("RUST_LOG", "info,lunette_operator=debug");
+        let mut daemon = Daemon::start(&site.bed, "csi", command)?;
+        daemon.wait_until(SOON, || socket.exists())?;
+        let runtime = Runtime::new().context("a runtime for the calls")?;
+        let channel = {
+            let _inside = runtime.enter();
+            Endpoint::from_shared(endpoint(&socket))?.connect_lazy()
+        };
+        let driver = Driver { daemon, runtime, channel, socket, _folder: folder };
+        super::site::patiently(|| driver.is_ready())?;
+        Ok(driver)
+    }
+
+    /// Calls the Controller service.
+    pub fn controller(&self) -> ControllerClient<Channel> {
+        ControllerClient::new(self.channel.clone())
+    }
+
+    fn is_ready(&self) -> Result<()> {
+        let mut identity = IdentityClient::new(self.channel.clone());
+        let answer = self.runtime.block_on(identity.probe(lunette_proto::csi::ProbeRequest {}))?;
+        ensure!(answer.into_inner().ready == Some(true), "the driver is not ready");
+        Ok(())
+    }
+}
+
+fn endpoint(socket: &std::path::Path) -> String {
+    format!("unix://{}", socket.display())
+}
+
+/// A site with what the driver needs.
+fn installed(context: &Context) -> Result<Site> {
+    let site = Site::up(context)?;
+    let manifest = site.manifests().join("csi-controller.yaml").display().to_string();
+    site.plane.kubectl_must(["apply", "--server-side", "-f", &manifest])?;
+    Ok(site)
+}
+
+/// A site with the pool `fast`, an operator, and agents of the nodes `a` and `b` that serve what they are given.
+fn with_driver(context: &Context, test: impl FnOnce(&Site, &Agents, &mut Driver) -> Result<()>) -> Result<()> {
+    let site = installed(context)?;
+    let _operator = Operator::start(&site)?;
+    site.apply(&pool("fast", |_| ()))?;
+    let mut driver = Driver::start(&site)?;
+    agent::while_serving(&site.plane, &["a", "b"], |agents| test(&site, agents, &mut driver))
+}
