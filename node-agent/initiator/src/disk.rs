@@ -16,6 +16,28 @@ pub struct Disk {
     pub wwid: Option<Wwid>,
     /// Bytes.
     pub size: u64,
+    /// Whether the kernel writes nothing to it.
+    pub read_only: bool,
+    /// The multipath map that it is a path of, such as `dm-0`.
+    pub multipath: Option<String>,
+}
+
+/// What a disk must be to be handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Who.
+    pub wwid: Wwid,
+    /// Bytes.
+    pub size: u64,
+    /// Whether it is to be written: a disk that came to be writable is looked at again.
+    pub writable: bool,
+}
+
+impl Expected {
+    /// Whether the disk is as expected, so far as the kernel knows.
+    pub(crate) fn is(&self, disk: &Disk) -> bool {
+        disk.wwid.as_ref() == Some(&self.wwid) && disk.size == self.size && !(self.writable && disk.read_only)
+    }
 }
 
 /// Why a disk is not handed out, or not let go.
@@ -52,6 +74,17 @@ pub enum DiskError {
         /// Bytes that the LUN has.
         want: u64,
     },
+    /// multipathd has made it a path of a map, so nobody else can use it.
+    #[error(
+        "multipathd has taken {} for its map {map}: have it leave Lunette's disks alone (blacklist {{ device {{ vendor \"LUNETTE\" product \".*\" }} }} in /etc/multipath/conf.d/lunette.conf), then `multipathd reconfigure` and `multipath -f`",
+        path.display()
+    )]
+    Multipath {
+        /// Its device file.
+        path: PathBuf,
+        /// The map's kernel name.
+        map: String,
+    },
     /// Somebody uses it.
     #[error(
         "{} is in use: unmount what is on it (`findmnt {}`, `lsblk {}`), and try again",
@@ -76,6 +109,6 @@ pub enum DiskError {
 impl DiskError {
     /// Whether trying again by itself is of no use: a person has to act first.
     pub fn is_final(&self) -> bool {
-        matches!(self, DiskError::Other { .. } | DiskError::InUse { .. })
+        matches!(self, DiskError::Other { .. } | DiskError::Multipath { .. } | DiskError::InUse { .. })
     }
 }

@@ -17,7 +17,7 @@ mod machine;
 mod wwid;
 
 pub use address::{Address, BadAddress};
-pub use disk::{Disk, DiskError};
+pub use disk::{Disk, DiskError, Expected};
 pub use iscsi::{Answer, Chap as RemoteChap, Commands, Host as OpenIscsiHost, IscsiError, Login, OpenIscsi, Remote};
 pub use machine::Machine;
 pub use wwid::{BadWwid, Wwid};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
-use crate::{Address, Disk, DiskError, Wwid};
+use crate::{Address, Disk, DiskError, Expected, Wwid};
 
 /// How often it is looked whether a disk has come.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -46,11 +46,16 @@ impl Machine {
             return Ok(None);
         }
         let page = optional(fs::read(device.join("vpd_pg83")), &device.join("vpd_pg83"))?;
-        let size = device.join("block").join(&name).join("size");
-        let Some(sectors) = optional(fs::read_to_string(&size), &size)? else { return Ok(None) };
-        let sectors: u64 = sectors.trim().parse().unwrap_or(0);
+        let block = device.join("block").join(&name);
+        let number = |file: &str| {
+            Ok(optional(fs::read_to_string(block.join(file)), &block.join(file))?
+                .and_then(|text| text.trim().parse::<u64>().ok()))
+        };
+        let Some(sectors) = number("size")? else { return Ok(None) };
         let wwid = page.as_deref().and_then(Wwid::in_page_83);
-        Ok(Some(Disk { at, path, wwid, size: sectors.saturating_mul(SECTOR) }))
+        let read_only = number("ro")? == Some(1);
+        let multipath = multipath(&block.join("holders"));
+        Ok(Some(Disk { at, path, wwid, size: sectors.saturating_mul(SECTOR), read_only, multipath }))
     }
 
     /// The disk at that address, after the kernel was told to look for it if it does not show it; known by its
@@ -59,30 +64,32 @@ impl Machine {
     ///
     /// # Errors
     /// When there is none, or another, or it is not as the LUN is.
-    pub fn attached(&self, at: Address, want: &Wwid, size: u64, patience: Duration) -> Result<Disk, DiskError> {
+    pub fn attached(&self, at: Address, want: &Expected, patience: Duration) -> Result<Disk, DiskError> {
         let disk = match self.find(at)? {
             Some(disk) => disk,
             None => self.discover(at, patience)?,
         };
-        if disk.wwid.as_ref() == Some(want) && disk.size == size {
-            return Ok(disk);
+        let disk = if want.is(&disk) { disk } else { self.looked_at_again(at, want, patience)? };
+        match disk {
+            Disk { path, multipath: Some(map), .. } => Err(DiskError::Multipath { path, map }),
+            disk => Ok(disk),
         }
-        self.looked_at_again(at, want, size, patience)
     }
 
     /// The disk, once the kernel has learned what it may be behind with: a LUN's new size takes a moment.
-    fn looked_at_again(&self, at: Address, want: &Wwid, size: u64, patience: Duration) -> Result<Disk, DiskError> {
+    fn looked_at_again(&self, at: Address, want: &Expected, patience: Duration) -> Result<Disk, DiskError> {
         let deadline = Instant::now() + patience;
         loop {
             self.rescan(at)?;
             let disk = self.find(at)?.ok_or(DiskError::Missing { at })?;
             match disk {
-                Disk { path, wwid, .. } if wwid.as_ref() != Some(want) => {
-                    return Err(DiskError::Other { at, path, found: wwid, want: want.clone() });
+                Disk { path, wwid, .. } if wwid.as_ref() != Some(&want.wwid) => {
+                    return Err(DiskError::Other { at, path, found: wwid, want: want.wwid.clone() });
                 }
-                disk if disk.size == size => return Ok(disk),
+                // Still read-only is somebody's own doing (blockdev --setro).
+                disk if disk.size == want.size => return Ok(disk),
                 Disk { path, size: found, .. } if Instant::now() >= deadline => {
-                    return Err(DiskError::Size { path, found, want: size });
+                    return Err(DiskError::Size { path, found, want: want.size });
                 }
                 _ => sleep(LOOK_AGAIN),
             }
@@ -161,6 +168,14 @@ impl Machine {
 fn only_name(directory: &Path) -> Result<Option<String>, DiskError> {
     let Some(mut listing) = optional(fs::read_dir(directory), directory)? else { return Ok(None) };
     Ok(listing.next().and_then(Result::ok).and_then(|entry| entry.file_name().into_string().ok()))
+}
+
+/// The multipath map among what holds a disk (`dm_uuid` of multipath-tools: `mpath-` and the WWID).
+fn multipath(holders: &Path) -> Option<String> {
+    let mut names = fs::read_dir(holders).ok()?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    names.find(|name| {
+        fs::read_to_string(holders.join(name).join("dm/uuid")).is_ok_and(|uuid| uuid.starts_with("mpath-"))
+    })
 }
 
 /// What is read of an object that may go away at any moment.

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use lunette_api::{Initiator, Lun, LunStatus, conditions, identity};
-use lunette_initiator::{Disk, IscsiError, Login, OpenIscsi, OpenIscsiHost, Remote, RemoteChap, Wwid};
+use lunette_initiator::{Disk, Expected, IscsiError, Login, OpenIscsi, OpenIscsiHost, Remote, RemoteChap, Wwid};
 use lunette_lio::Chap;
 use tokio::task::spawn_blocking;
 
@@ -34,7 +34,8 @@ pub async fn order(context: &Context, locks: PathBuf, order: Order, lun: &str) -
         Order::Detach => blocking(move || way.detach(&target, &wwid)).await?,
         Order::Attach => {
             let initiator = local_initiator(&lun, &context.node).ok_or_else(|| not_listed(&lun, &context.node))?;
-            let (remote, chap) = (remote(&lun, target, wwid)?, chap(context, &lun, initiator).await?);
+            let (remote, chap) =
+                (remote(&lun, target, wwid, !initiator.read_only)?, chap(context, &lun, initiator).await?);
             blocking(move || way.attach(&remote, chap.as_ref())).await.map(Some)?
         }
     };
@@ -42,7 +43,7 @@ pub async fn order(context: &Context, locks: PathBuf, order: Order, lun: &str) -
 }
 
 /// What is to be reached, as far as the Lun's status says.
-fn remote(lun: &Lun, target: String, wwid: Wwid) -> Result<Remote, Refusal> {
+fn remote(lun: &Lun, target: String, wwid: Wwid, writable: bool) -> Result<Remote, Refusal> {
     let status = lun.status.clone().unwrap_or_default();
     let not_ready = || Refusal::NotYet(format!("Lun {} is not served yet: {}", owner(lun), why(&status)));
     if !conditions::is_true(&status.conditions, conditions::EXPORTED) {
@@ -50,7 +51,8 @@ fn remote(lun: &Lun, target: String, wwid: Wwid) -> Result<Remote, Refusal> {
     }
     let portals = status.target.iter().flat_map(|target| &target.portals).filter_map(|portal| portal.parse().ok());
     let size = status.capacity.ok_or_else(not_ready)?;
-    Ok(Remote { target, portals: portals.collect(), lun: u64::from(identity::LUN_NUMBER), wwid, size })
+    let disk = Expected { wwid, size, writable };
+    Ok(Remote { target, portals: portals.collect(), lun: u64::from(identity::LUN_NUMBER), disk })
 }
 
 fn why(status: &LunStatus) -> String {
@@ -113,7 +115,7 @@ mod tests {
 
     fn reached(status: &Value) -> Result<Remote, Refusal> {
         let lun = lun(status);
-        remote(&lun, identity::iqn(uid(&lun)), wwid(&lun).unwrap())
+        remote(&lun, identity::iqn(uid(&lun)), wwid(&lun).unwrap(), true)
     }
 
     #[test]
@@ -126,7 +128,10 @@ mod tests {
         .unwrap();
         assert_eq!(remote.target, "iqn.2026-01.io.lunette:3fa85f64-5717-4562-b3fc-2c963f66afa6");
         assert_eq!(remote.portals, ["10.0.0.1:3260".parse().unwrap(), "[fd00::1]:3260".parse().unwrap()]);
-        assert_eq!((remote.wwid.as_str().to_owned(), remote.size), (identity::wwid(uid(&lun(&json!({})))), 1 << 20));
+        assert_eq!(
+            (remote.disk.wwid.as_str().to_owned(), remote.disk.size),
+            (identity::wwid(uid(&lun(&json!({})))), 1 << 20)
+        );
     }
 
     #[test]

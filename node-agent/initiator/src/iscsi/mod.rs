@@ -19,7 +19,7 @@ pub use error::IscsiError;
 pub use host::{Answer, Commands, Host};
 pub use record::{Chap, Login};
 
-use crate::{Address, Disk, DiskError, Machine, Wwid};
+use crate::{Address, Disk, DiskError, Expected, Machine, Wwid};
 use lock::Lock;
 use record::Record;
 use session::Session;
@@ -36,10 +36,8 @@ pub struct Remote {
     pub portals: Vec<SocketAddr>,
     /// The logical unit number.
     pub lun: u64,
-    /// Who the disk must be.
-    pub wwid: Wwid,
-    /// How many bytes it must have.
-    pub size: u64,
+    /// What the disk must be.
+    pub disk: Expected,
 }
 
 /// The machine's way to LUNs of other nodes.
@@ -101,7 +99,7 @@ impl<C: Commands> OpenIscsi<C> {
 
     fn disk(&self, session: &Session, remote: &Remote) -> Result<Disk, DiskError> {
         let at = Address { host: session.host, channel: 0, target: session.target, lun: remote.lun };
-        self.machine.attached(at, &remote.wwid, remote.size, DISK_WITHIN)
+        self.machine.attached(at, &remote.disk, DISK_WITHIN)
     }
 
     /// The disks behind a session: each has a SCSI host of its own (`iscsi_sw_tcp_session_create`).

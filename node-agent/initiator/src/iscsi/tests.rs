@@ -42,7 +42,8 @@ impl Bed {
 
     fn remote(&self, portals: &[&str]) -> Remote {
         let portals = portals.iter().map(|portal| portal.parse().unwrap()).collect();
-        Remote { target: TARGET.to_owned(), portals, lun: 0, wwid: WWID.parse().unwrap(), size: 1 << 20 }
+        let disk = Expected { wwid: WWID.parse().unwrap(), size: 1 << 20, writable: true };
+        Remote { target: TARGET.to_owned(), portals, lun: 0, disk }
     }
 
     fn calls(&self) -> Vec<String> {

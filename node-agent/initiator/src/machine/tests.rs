@@ -47,7 +47,7 @@ impl Bed {
     }
 
     fn attached(&self, size: u64) -> Result<Disk, DiskError> {
-        self.machine().attached(AT, &OURS.parse().unwrap(), size, SOON)
+        self.machine().attached(AT, &Expected { wwid: OURS.parse().unwrap(), size, writable: true }, SOON)
     }
 }
 
@@ -93,6 +93,25 @@ fn a_disk_of_another_size_is_looked_at_again_and_then_not_handed_out() {
     assert!(error.to_string().contains("has 1048576 bytes where the LUN has 2097152"), "{error}");
     assert!(!error.is_final());
     assert_eq!(bed.told("sys/class/scsi_device/2:0:1:0/device/rescan"), "1");
+}
+
+#[test]
+fn a_disk_that_is_to_be_written_and_was_not_is_looked_at_again() {
+    let bed = Bed::new();
+    bed.disk(OURS, 1 << 20).put("sys/class/scsi_device/2:0:1:0/device/block/sdb/ro", "1\n");
+    assert!(bed.attached(1 << 20).unwrap().read_only);
+    assert_eq!(bed.told("sys/class/scsi_device/2:0:1:0/device/rescan"), "1");
+}
+
+#[test]
+fn a_disk_that_multipathd_has_taken_is_not_handed_out_and_other_holders_do_not_matter() {
+    let bed = Bed::new();
+    let holders = "sys/class/scsi_device/2:0:1:0/device/block/sdb/holders";
+    bed.disk(OURS, 1 << 20).put(&format!("{holders}/dm-1/dm/uuid"), "LVM-abc\n");
+    bed.attached(1 << 20).unwrap();
+    bed.put(&format!("{holders}/dm-2/dm/uuid"), "mpath-36001405a\n");
+    let error = bed.attached(1 << 20).unwrap_err();
+    assert!(error.is_final() && error.to_string().contains("for its map dm-2: have it leave"), "{error}");
 }
 
 #[test]

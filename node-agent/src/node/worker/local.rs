@@ -8,7 +8,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use lunette_api::{Initiator, Lun, identity};
-use lunette_initiator::{Address, Disk, DiskError, Machine, Wwid};
+use lunette_initiator::{Address, Disk, DiskError, Expected, Machine, Wwid};
 use lunette_lio::{DiskAddress, Export, Found, LocalDisk, Phase};
 
 use super::super::export;
@@ -77,9 +77,9 @@ impl Worker {
     async fn attach(&mut self, wanted: &Wanted, initiator: &Initiator, found: &Found) -> Result<Disk, Refusal> {
         self.apply_local(wanted, found, Some(LocalDisk::new(initiator.read_only))).await?;
         let at = self.disk_address().await?.ok_or_else(|| not_made(&self.context.node))?;
-        let (machine, size) = (self.context.machine.clone(), wanted.spec.size);
-        let wwid = wwid(wanted)?;
-        Ok(self.patiently(move || machine.attached(at, &wwid, size, DISK_WITHIN)).await??)
+        let machine = self.context.machine.clone();
+        let expected = Expected { wwid: wwid(wanted)?, size: wanted.spec.size, writable: !initiator.read_only };
+        Ok(self.patiently(move || machine.attached(at, &expected, DISK_WITHIN)).await??)
     }
 
     /// Takes away a disk that nobody uses; one that somebody does use stays attached.
