@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn an_object_that_cannot_be_understood_is_wanted_as_it_was() {
         let good = json!({"pool": "files", "size": "1Gi"});
-        let newer = json!({"pool": "files", "size": "2Gi", "qos": {"iops": 1}});
+        let newer = json!({"pool": "files", "size": "2Gi", "tier": "hot"});
         let pools = || store(vec![object("LunPool", &json!({"name": "files"}), &json!({"directory": {"path": "/a"}}))]);
         let before = view(&store(vec![lun("a", &good), lun("b", &good)]), &pools(), &View::default());
         assert_eq!((before.luns.len(), before.complete), (2, true));

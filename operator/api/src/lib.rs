@@ -14,6 +14,7 @@ pub mod identity;
 mod lun;
 mod node;
 mod pool;
+mod qos;
 pub mod quantity;
 pub mod rules;
 
@@ -22,6 +23,7 @@ pub use crd::crds;
 pub use lun::{Initiator, Lun, LunSpec, LunStatus, ReclaimPolicy, SecretReference, Session, Target, WriteCache};
 pub use node::{LunNode, LunNodeSpec, LunNodeStatus, NodePool};
 pub use pool::{DirectoryPool, IoMode, LunPool, LunPoolSpec, LunPoolStatus};
+pub use qos::{MIN_BYTES_PER_SECOND, MIN_IOPS, Qos, QosError};
 pub use quantity::Size;
 
 /// The API group of every kind here.

@@ -8,6 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::qos::Qos;
 use crate::rules;
 use crate::{Condition, Size};
 
@@ -59,6 +60,9 @@ pub struct LunSpec {
     /// What becomes of the data when the Lun is deleted.
     #[serde(default)]
     pub reclaim_policy: ReclaimPolicy,
+    /// How much I/O the Lun may do at most; without it there is no limit. It can change at any time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qos: Option<Qos>,
 }
 
 fn default_block_size() -> u32 {

@@ -103,6 +103,45 @@ pub const SECRET_NAME: Rule = (
     "chapSecret.name must be the name of a Secret in the Lun's namespace: lower-case letters, digits, '-' and '.'",
 );
 
+/// An empty `qos` limits nothing.
+pub const QOS_LIMITS: Rule = (
+    "has(self.iops) || has(self.readIops) || has(self.writeIops) || has(self.bytesPerSecond)",
+    "qos must set a limit: iops, readIops, writeIops or bytesPerSecond; leave qos out for none",
+);
+/// Two limits of one thing would contradict each other.
+pub const QOS_IOPS_ONCE: Rule = (
+    "!has(self.iops) || !(has(self.readIops) || has(self.writeIops))",
+    "qos.iops limits reads and writes together: set it, or readIops and writeIops, not both",
+);
+/// [`crate::MIN_IOPS`]: a limited command waits in the ring, and its initiator must not lose patience.
+pub const QOS_IOPS: Rule = (
+    "self >= 50",
+    "limits of IOPS must be at least 50: at fewer, a command could wait in a full queue for longer than the 30 s \
+     that initiators grant it",
+);
+/// Beyond what any device does.
+pub const QOS_IOPS_BOUNDED: Rule =
+    ("self <= 1000000000", "limits of IOPS must be at most 1000000000; leave the limit out for none");
+/// What [`crate::Size`] reads.
+pub const QOS_BYTES_SYNTAX: Rule = (
+    SIZE_SYNTAX.0,
+    "bytesPerSecond must be bytes, or a number with Ki, Mi, Gi, Ti, k, M, G or T: write 100Mi for 100 mebibytes a second",
+);
+/// [`crate::MIN_BYTES_PER_SECOND`], for the same reason as [`QOS_IOPS`].
+pub const QOS_BYTES: Rule = (
+    "!isQuantity(string(self)) || quantity(string(self)).compareTo(quantity('4Mi')) >= 0",
+    "bytesPerSecond must be at least 4Mi: at less, a command could wait in a full queue for longer than the 30 s \
+     that initiators grant it",
+);
+/// Beyond what any memory moves.
+pub const QOS_BYTES_BOUNDED: Rule = (
+    "!isQuantity(string(self)) || quantity(string(self)).isLessThan(quantity('4Mi')) || \
+     (quantity(string(self)).isInteger() && !quantity(string(self)).isGreaterThan(quantity('1Ti')))",
+    "bytesPerSecond must be a whole number of bytes of at most 1Ti; leave it out for no limit",
+);
+/// An hour at most.
+pub const QOS_BURST: Rule = ("self <= 3600", "burstSeconds must be at most 3600");
+
 /// Two nodes must never both take themselves for the one: whoever moves a Lun says a new epoch.
 pub const NODE_MOVES_WITH_EPOCH: Rule = (
     "!has(oldSelf.node) || (has(self.node) && self.node == oldSelf.node) || \

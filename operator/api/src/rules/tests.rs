@@ -218,3 +218,47 @@ fn what_the_size_rules_let_pass_is_a_size() {
         assert!(lun.spec.size.bytes().is_ok(), "{size}");
     }
 }
+
+#[test]
+fn limits_are_named_once_and_never_outlast_an_initiators_patience() {
+    let with = |qos: Value| json!({"spec": {"qos": qos}});
+    let good = [
+        json!({"iops": 50}),
+        json!({"readIops": 1000, "writeIops": 50, "bytesPerSecond": "100Mi"}),
+        json!({"bytesPerSecond": "4Mi", "burstSeconds": 3600}),
+        json!({"bytesPerSecond": 4_194_304}),
+        json!({"bytesPerSecond": "1Ti"}),
+    ];
+    for qos in good {
+        allowed(with(qos.clone()));
+        assert_eq!(limits(&qos).check(), Ok(()), "{qos}");
+    }
+    for (qos, rule) in [
+        (json!({"burstSeconds": 5}), QOS_LIMITS),
+        (json!({"iops": 100, "readIops": 100}), QOS_IOPS_ONCE),
+        (json!({"iops": 49}), QOS_IOPS),
+        (json!({"writeIops": 0}), QOS_IOPS),
+        (json!({"readIops": 1_000_000_001}), QOS_IOPS_BOUNDED),
+        (json!({"bytesPerSecond": "fast"}), QOS_BYTES_SYNTAX),
+        (json!({"bytesPerSecond": "4095Ki"}), QOS_BYTES),
+        (json!({"bytesPerSecond": "2Ti"}), QOS_BYTES_BOUNDED),
+        (json!({"iops": 100, "burstSeconds": 3601}), QOS_BURST),
+    ] {
+        refused(with(qos.clone()), rule);
+        assert_eq!(limits(&qos).check().unwrap_err().to_string(), rule.1, "{qos}");
+    }
+    update_allowed(with(json!({"iops": 100})), with(json!({"iops": 50})));
+    update_allowed(with(json!({"iops": 100})), json!({}));
+}
+
+fn limits(qos: &Value) -> crate::Qos {
+    serde_json::from_value(qos.clone()).expect("limits")
+}
+
+#[test]
+fn the_least_limits_that_rules_name_are_the_ones_that_the_code_names() {
+    assert!(QOS_IOPS.0.ends_with(&format!(" {}", crate::MIN_IOPS)));
+    let least = crate::Size::Quantity("4Mi".to_owned()).bytes();
+    assert_eq!(least, Ok(crate::MIN_BYTES_PER_SECOND));
+    assert!(QOS_BYTES.0.contains("'4Mi'"));
+}

@@ -17,6 +17,7 @@ fn lun(gi: u64, pin: Option<&str>) -> Lun {
         initiators: vec![],
         write_cache: WriteCache::WriteBack,
         reclaim_policy: ReclaimPolicy::Retain,
+        qos: None,
     };
     let metadata =
         ObjectMeta { name: Some("db".to_owned()), namespace: Some("prod".to_owned()), ..ObjectMeta::default() };
