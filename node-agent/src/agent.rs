@@ -24,7 +24,7 @@ use crate::lun::Kernel;
 use crate::node::{Context, Node};
 use crate::source::{Kubernetes, Manifests, Presence, Source, View};
 use crate::status::Board;
-use crate::{attach, check, node, socket, status};
+use crate::{attach, check, metrics, node, socket, status};
 
 /// How long asking for an API server's address may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -44,6 +44,10 @@ pub async fn serve(args: Serve) -> anyhow::Result<()> {
     let context = Arc::new(context(&args, node, source, board, desk)?);
     listen(&args.run, &context)?;
     tracing::info!(node = context.node, portals = %list(&args), "serving");
+    if let Some(address) = args.listen {
+        let exporter = metrics::Exporter::new(Arc::clone(&context), view.clone());
+        tokio::spawn(metrics::listen(address, Arc::new(exporter)));
+    }
     follow(&context, views);
     if let Some(client) = client {
         announce(&context, client, &args, view.clone());
@@ -131,6 +135,7 @@ async fn answer(request: String, context: Arc<Context>, locks: PathBuf) -> Value
     let words: Vec<&str> = request.split(' ').collect();
     let (order, lun, seconds) = match words[..] {
         ["status"] => return status::answer(&context.board),
+        ["top"] => return status::answer_top(&context.board),
         ["attach", lun, seconds] => (Order::Attach, lun, seconds),
         ["detach", lun, seconds] => (Order::Detach, lun, seconds),
         _ => return not_understood(&request),
@@ -143,7 +148,7 @@ async fn answer(request: String, context: Arc<Context>, locks: PathBuf) -> Value
 }
 
 fn not_understood(request: &str) -> Value {
-    json!({ "error": format!("unknown request {request:?}: this agent knows status, attach and detach") })
+    json!({ "error": format!("unknown request {request:?}: this agent knows status, top, attach and detach") })
 }
 
 fn context(args: &Serve, node: String, source: Source, board: Arc<Board>, desk: Arc<Desk>) -> anyhow::Result<Context> {
@@ -217,7 +222,7 @@ mod tests {
     #[test]
     fn a_request_that_is_not_understood_is_said_to_be_so() {
         let reply = not_understood("reboot now");
-        let said = "unknown request \"reboot now\": this agent knows status, attach and detach";
+        let said = "unknown request \"reboot now\": this agent knows status, top, attach and detach";
         assert_eq!(reply, json!({ "error": said }));
     }
 }

@@ -1,11 +1,13 @@
 //! The command line of `lunette-node`; every flag of the agent is an environment variable too.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use lunette_lio::Portal;
 
-use crate::status::Format;
+use crate::status::{Format, How, TopFormat};
 
 /// Lunette's node agent: serves SCSI logical units over iSCSI from this node.
 #[derive(Debug, Parser)]
@@ -22,6 +24,8 @@ pub enum Command {
     Serve(Serve),
     /// Show the LUNs that the agent on this machine serves.
     Status(Status),
+    /// Show live what the LUNs of this node do: I/O, latency, sessions. Ctrl-C ends it.
+    Top(Top),
     /// Make a LUN that lists this node under `initiators` a disk of this machine; print the disk's path as the last
     /// word.
     Attach(Attachment),
@@ -50,6 +54,10 @@ pub struct Serve {
     /// Where what must outlive the agent is kept.
     #[arg(long, env = "LUNETTE_STATE_DIR", value_name = "DIR", default_value = "/var/lib/lunette")]
     pub state_dir: PathBuf,
+    /// Serve /metrics, /healthz and /readyz on this address: ADDRESS:PORT, or [ADDRESS]:PORT for IPv6; a bare
+    /// ADDRESS means port 9810. They are not served unless given: nobody has to prove who asks.
+    #[arg(long, env = "LUNETTE_LISTEN", value_name = "ADDR:PORT", value_parser = metrics_address)]
+    pub listen: Option<SocketAddr>,
     /// Write logs as JSON.
     #[arg(long, env = "LUNETTE_LOG_JSON")]
     pub log_json: bool,
@@ -78,6 +86,29 @@ pub struct Attachment {
     pub timeout: u64,
     #[command(flatten)]
     pub run: Run,
+}
+
+/// How to show what happens.
+#[derive(Debug, Args)]
+pub struct Top {
+    /// Seconds between two looks.
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub interval: u16,
+    /// Look once, for one interval, print, and end.
+    #[arg(long)]
+    pub once: bool,
+    /// How to print; a table unless given.
+    #[arg(short, long, value_enum)]
+    pub output: Option<TopFormat>,
+    #[command(flatten)]
+    pub run: Run,
+}
+
+impl Top {
+    /// What is asked for.
+    pub fn how(&self) -> How {
+        How { interval: Duration::from_secs(u64::from(self.interval)), once: self.once, format: self.output }
+    }
 }
 
 /// Where the running agent is found.
@@ -120,6 +151,16 @@ fn lun(text: &str) -> Result<String, String> {
     Err("a Lun is named NAMESPACE/NAME, in lower-case letters, digits, '-' and '.'".to_owned())
 }
 
+/// Where metrics are served when only an address is given.
+const METRICS_PORT: u16 = 9810;
+
+fn metrics_address(text: &str) -> Result<SocketAddr, String> {
+    let bare = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, METRICS_PORT));
+    bare.or_else(|_| text.parse()).map_err(|_| {
+        format!("{text:?} is no address to listen on: write 10.0.0.1:9810, [fd00::1]:9810 or the address alone")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,5 +172,18 @@ mod tests {
         for bad in ["", "/", "prod/", "/db", "prod/db/x", "prod/d b", "Prod/db", "db\n"] {
             assert!(lun(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn metrics_are_served_on_an_address_with_or_without_a_port() {
+        for (text, address) in [
+            ("10.0.0.1:80", "10.0.0.1:80"),
+            ("10.0.0.1", "10.0.0.1:9810"),
+            ("fd00::1", "[fd00::1]:9810"),
+            ("[fd00::1]:80", "[fd00::1]:80"),
+        ] {
+            assert_eq!(metrics_address(text).map(|address| address.to_string()), Ok(address.to_owned()));
+        }
+        assert!(metrics_address("node:80").unwrap_err().starts_with("\"node:80\" is no address to listen on"));
     }
 }

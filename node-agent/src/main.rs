@@ -13,6 +13,7 @@ mod attach;
 mod check;
 mod lun;
 mod memory;
+mod metrics;
 mod node;
 mod socket;
 mod source;
@@ -45,6 +46,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
     match command {
         Command::Check => Ok(check::run()),
         Command::Status(args) => runtime()?.block_on(status::show(args.run.socket(), args.output)).map(|()| true),
+        Command::Top(args) => runtime()?.block_on(status::top(args.run.socket(), args.how())).map(|()| true),
         Command::Serve(args) => serve(args).map(|()| true),
         Command::Attach(args) => order(Order::Attach, &args).map(|()| true),
         Command::Detach(args) => order(Order::Detach, &args).map(|()| true),

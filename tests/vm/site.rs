@@ -71,7 +71,9 @@ impl Site {
         let portals = portals.iter().map(|portal| format!("--portal {portal}")).collect::<Vec<_>>().join(" ");
         let agent = agent_binary(&self.bed);
         let agent = agent.display();
-        let line = format!("exec {agent} serve --manifests {MANIFESTS} --state-dir {STATE} --node node {portals}");
+        let line = format!(
+            "exec {agent} serve --manifests {MANIFESTS} --state-dir {STATE} --node node --listen 127.0.0.1 {portals}"
+        );
         self.node.spawn("agent", GuestCommand::shell(&line).env("RUST_LOG", "info,lunette_node=debug"))
     }
 

@@ -129,6 +129,11 @@ pub trait Driver {
     /// Operations that are queued or running.
     fn in_flight(&self) -> usize;
 
+    /// What carries operations out, in one word for metrics; nothing while none has had to be queued.
+    fn engine(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Readable when there is something to reap. It may be another descriptor from one call to the next
     /// (a queue that exists only once it is needed), so it is asked for before each sleep.
     fn event_fd(&self) -> BorrowedFd<'_>;

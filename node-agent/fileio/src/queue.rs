@@ -190,6 +190,14 @@ impl Driver for Queue {
         self.running.get().map_or(0, |running| running.state.borrow().table.in_flight())
     }
 
+    fn engine(&self) -> Option<&'static str> {
+        let name = |running: &Running| match running.state.borrow().device {
+            Device::Ring(_) => "io_uring",
+            Device::Workers(_) => "threads",
+        };
+        self.running.get().map(name)
+    }
+
     fn event_fd(&self) -> BorrowedFd<'_> {
         match self.running.get().and_then(|running| running.ring_event.as_ref()) {
             Some(ring) => ring.as_fd(),

@@ -1,4 +1,4 @@
-//! Orders to a LUN's thread, from the agent's control side.
+//! What passes between a LUN's thread and the agent's control side: orders in, figures out.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lunette_scsi::Access;
 
 use super::alarm::Alarm;
+use super::gate::Rates;
+use super::meter::Meter;
 
 /// What a LUN's thread can be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,13 +18,16 @@ pub enum Order {
     Resized,
     /// It is reached in another way than before.
     Reached(Access),
+    /// Keep these limits from now on, or none.
+    Limit(Option<Rates>),
 }
 
-/// Orders not yet obeyed.
+/// Orders not yet obeyed, and what the thread counts.
 #[derive(Debug)]
 pub struct Inbox {
     orders: Mutex<VecDeque<Order>>,
     alarm: Arc<Alarm>,
+    meter: Arc<Meter>,
 }
 
 impl Inbox {
@@ -31,7 +36,7 @@ impl Inbox {
     /// # Errors
     /// The process has no file descriptors left.
     pub fn new() -> nix::Result<Self> {
-        Ok(Self { orders: Mutex::default(), alarm: Arc::new(Alarm::new()?) })
+        Ok(Self { orders: Mutex::default(), alarm: Arc::new(Alarm::new()?), meter: Arc::default() })
     }
 
     /// Leaves an order and wakes the thread.
@@ -53,6 +58,11 @@ impl Inbox {
     /// Whether the thread is told to stop; the order stays.
     pub fn says_stop(&self) -> bool {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner).contains(&Order::Stop)
+    }
+
+    /// Where the thread counts.
+    pub fn meter(&self) -> &Arc<Meter> {
+        &self.meter
     }
 
     /// What wakes the thread.

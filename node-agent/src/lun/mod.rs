@@ -6,12 +6,15 @@
 //! started again by whoever holds it. No other LUN notices.
 
 mod alarm;
+mod gate;
 mod inbox;
+pub mod meter;
 mod serve;
 mod takeover;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod turnstile;
 
 use std::any::Any;
 use std::io;
@@ -26,6 +29,7 @@ use lunette_scsi::{Config, ScsiDisk};
 use lunette_tcmu::{Device, Reply, Ring};
 use tokio::sync::watch;
 
+pub use gate::Rates;
 use inbox::Inbox;
 pub use inbox::Order;
 use serve::{End, serve};
@@ -113,6 +117,11 @@ impl LunThread {
     /// Leaves an order.
     pub fn order(&self, order: Order) {
         self.inbox.send(order);
+    }
+
+    /// What it counts.
+    pub fn meter(&self) -> Arc<meter::Meter> {
+        Arc::clone(self.inbox.meter())
     }
 
     /// How far it has come.

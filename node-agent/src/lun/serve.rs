@@ -12,11 +12,13 @@ use lunette_backend::Backend;
 use lunette_scsi::{Outcome, ScsiDisk};
 use lunette_tcmu::{Command, Device, DeviceError, Entry, Reply, Ring, RingError, Ticket};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, poll};
 use thiserror::Error;
 
 use super::inbox::{Inbox, Order};
+use super::meter::Mark;
 use super::tasks::Tasks;
+use super::turnstile::Turnstile;
 
 /// Commands taken from the ring before what has ended is published: the kernel copies their data out
 /// under its lock in one kick, and submitters wait meanwhile.
@@ -63,37 +65,48 @@ pub fn serve<B: Backend>(
 
 fn run<B: Backend>(unit: &ScsiDisk<B>, device: &Device, ring: &mut Ring, inbox: &Inbox) -> Result<End, ServeError> {
     let mut tasks = Tasks::new(Arc::clone(inbox.alarm()));
-    let start = |command: Command| execute(unit, command);
+    let turnstile = Turnstile::new(inbox.meter());
+    let start = |command: Command| {
+        let mark = turnstile.taken(&command);
+        execute(unit, command, mark)
+    };
     let mut stopping = false;
     loop {
-        stopping |= obey(unit, inbox);
-        let taken = if stopping { 0 } else { take_batch(ring, &mut tasks, start)? };
-        let ended = go_on(unit, ring, &mut tasks);
+        stopping |= obey(unit, inbox, &turnstile);
+        turnstile.begin();
+        let taken = if stopping { 0 } else { take_batch(ring, &mut tasks, start, &turnstile)? };
+        let ended = go_on(unit, ring, &mut tasks, &turnstile);
         if ring.publish() {
             device.kick().map_err(ServeError::Device)?;
+            turnstile.published();
         }
+        turnstile.end(tasks.len());
         if stopping && tasks.len() == 0 {
             return Ok(End::Stopped);
         }
         if taken == 0 && ended == 0 {
-            sleep(unit, device, ring, inbox, &tasks, stopping)?;
+            sleep(unit, device, ring, inbox, &tasks, stopping, &turnstile)?;
         }
     }
 }
 
-async fn execute<B: Backend>(unit: &ScsiDisk<B>, command: Command) -> (Ticket, Outcome) {
+/// A command that ended.
+type Done = (Ticket, Mark, Outcome);
+
+async fn execute<B: Backend>(unit: &ScsiDisk<B>, command: Command, mark: Mark) -> Done {
     let Command { ticket, cdb, data, bidi: _ } = command;
-    (ticket, unit.execute(&cdb, data).await)
+    (ticket, mark, unit.execute(&cdb, data).await)
 }
 
 /// Does what the inbox says; whether that is to stop.
-fn obey<B: Backend>(unit: &ScsiDisk<B>, inbox: &Inbox) -> bool {
+fn obey<B: Backend>(unit: &ScsiDisk<B>, inbox: &Inbox, turnstile: &Turnstile<'_>) -> bool {
     let mut stop = false;
     while let Some(order) = inbox.take() {
         match order {
             Order::Stop => stop = true,
             Order::Resized => refresh(unit),
             Order::Reached(access) => unit.set_access(access),
+            Order::Limit(limits) => turnstile.limit(limits),
         }
     }
     stop
@@ -109,20 +122,25 @@ fn refresh<B: Backend>(unit: &ScsiDisk<B>) {
 }
 
 /// Starts up to a batch of commands and answers those that end at once; how many entries there were.
-fn take_batch<F: Future<Output = (Ticket, Outcome)>>(
+fn take_batch<F: Future<Output = Done>>(
     ring: &mut Ring,
     tasks: &mut Tasks<F>,
     start: impl Fn(Command) -> F,
+    turnstile: &Turnstile<'_>,
 ) -> Result<usize, RingError> {
     for taken in 0..BATCH {
+        if !turnstile.is_open() {
+            return Ok(taken);
+        }
         match ring.next()? {
             None => return Ok(taken),
             Some(Entry::Command(command)) => {
-                if let Some((ticket, outcome)) = tasks.start(start(command)) {
-                    answer(ring, ticket, &outcome);
+                if let Some(done) = tasks.start(start(command)) {
+                    answer(ring, done, turnstile);
                 }
             }
             Some(Entry::TaskManagement { kind, cmd_ids }) => {
+                turnstile.told_of_task_management();
                 tracing::debug!(?kind, commands = cmd_ids.len(), "task management under way");
             }
         }
@@ -131,10 +149,11 @@ fn take_batch<F: Future<Output = (Ticket, Outcome)>>(
 }
 
 /// Hands queued operations to the kernel, takes finished ones, and answers the commands that ended.
-fn go_on<B: Backend, F: Future<Output = (Ticket, Outcome)>>(
+fn go_on<B: Backend, F: Future<Output = Done>>(
     unit: &ScsiDisk<B>,
     ring: &mut Ring,
     tasks: &mut Tasks<F>,
+    turnstile: &Turnstile<'_>,
 ) -> usize {
     let driver = unit.disk().driver();
     // An operation can outlive its command: its event would keep the thread from sleeping.
@@ -146,8 +165,8 @@ fn go_on<B: Backend, F: Future<Output = (Ticket, Outcome)>>(
         driver.reap();
     }
     let mut ended = 0;
-    tasks.poll_woken(|(ticket, outcome)| {
-        answer(ring, ticket, &outcome);
+    tasks.poll_woken(|done| {
+        answer(ring, done, turnstile);
         ended += 1;
     });
     // A command that went on may have queued its next operation.
@@ -157,7 +176,8 @@ fn go_on<B: Backend, F: Future<Output = (Ticket, Outcome)>>(
     ended
 }
 
-fn answer(ring: &mut Ring, ticket: Ticket, outcome: &Outcome) {
+fn answer(ring: &mut Ring, (ticket, mark, outcome): Done, turnstile: &Turnstile<'_>) {
+    turnstile.ended(mark, &outcome);
     let sense = outcome.sense_bytes();
     let sense = sense.as_ref().map_or(&[][..], |bytes| bytes);
     // The ring cannot say that nothing was read: the buffer holds zeroes then.
@@ -165,7 +185,8 @@ fn answer(ring: &mut Ring, ticket: Ticket, outcome: &Outcome) {
     ring.complete(ticket, &Reply { status: outcome.status, sense, read_len });
 }
 
-/// Sleeps until the kernel, the storage, a waker or an order has something.
+/// Sleeps until the kernel, the storage, a waker or an order has something. While the LUN's limits keep entries
+/// in the ring, the kernel is not listened to, but for the end of its device: nothing could be taken anyway.
 fn sleep<B: Backend, F: Future>(
     unit: &ScsiDisk<B>,
     device: &Device,
@@ -173,21 +194,26 @@ fn sleep<B: Backend, F: Future>(
     inbox: &Inbox,
     tasks: &Tasks<F>,
     stopping: bool,
+    turnstile: &Turnstile<'_>,
 ) -> Result<(), ServeError> {
     let alarm = inbox.alarm();
     alarm.arm();
-    if !inbox.is_empty() || tasks.any_woken() || (!stopping && ring.has_entries()) {
+    let entries = !stopping && ring.has_entries();
+    if !inbox.is_empty() || tasks.any_woken() || (entries && turnstile.is_open()) {
         alarm.disarm();
         return Ok(());
     }
     let driver = unit.disk().driver().filter(|driver| driver.in_flight() > 0);
     let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
-    let mut fds = [readable(device.as_fd()), readable(alarm.as_fd()), readable(alarm.as_fd())];
+    let kernel = if entries { PollFlags::empty() } else { PollFlags::POLLIN };
+    let mut fds = [PollFd::new(device.as_fd(), kernel), readable(alarm.as_fd()), readable(alarm.as_fd())];
     if let Some(driver) = driver {
         fds[2] = readable(driver.event_fd());
     }
     let watched = if driver.is_some() { 3 } else { 2 };
-    let polled = poll(&mut fds[..watched], PollTimeout::NONE);
+    let held = turnstile.rest(entries, || unit.disk().driver()?.engine());
+    let polled = poll(&mut fds[..watched], turnstile.patience(&held));
+    turnstile.wake(&held);
     alarm.disarm();
     match polled {
         Ok(_) => {}

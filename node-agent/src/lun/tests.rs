@@ -4,6 +4,7 @@
 //! real one, started as for a real ring; only opening the UIO device is left out.
 
 mod failures;
+mod figures;
 mod orders;
 mod ram;
 mod traffic;

@@ -19,6 +19,7 @@ use super::intent::Assignment;
 use super::wanted::Wanted;
 use super::{Context, credentials};
 use crate::check;
+use crate::status::StepEnd;
 use crate::trouble::Trouble;
 
 /// How long the kernel may take for one step before that is reported.
@@ -91,17 +92,26 @@ pub async fn apply(context: &Arc<Context>, plan: &Plan, phases: &[Phase]) -> Res
     if steps.is_empty() {
         return Ok(());
     }
-    let configfs = Arc::clone(&context.configfs);
+    let (configfs, board) = (Arc::clone(&context.configfs), Arc::clone(&context.board));
     let run = move || {
         lunette_lio::apply_bounded(configfs, &steps, STEP_DEADLINE, |step, result| match result {
-            Ok(_) => tracing::debug!(%step, "configfs"),
-            Err(error) => tracing::warn!(%error, "configfs"),
+            Ok(_) => {
+                board.steps().note(StepEnd::Done);
+                tracing::debug!(%step, "configfs");
+            }
+            Err(error) => {
+                board.steps().note(StepEnd::Failed);
+                tracing::warn!(%error, "configfs");
+            }
         })
     };
     match spawn_blocking(run).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(ApplyError::Step(error))) => Err(refused(context, error).await.into()),
-        Ok(Err(ApplyError::Stuck(stuck))) => Err(Unapplied::Stuck(stuck)),
+        Ok(Err(ApplyError::Stuck(stuck))) => {
+            context.board.steps().note(StepEnd::Stuck);
+            Err(Unapplied::Stuck(stuck))
+        }
         Ok(Err(error @ ApplyError::Thread(_))) => Err(failed(error.to_string()).into()),
         Err(error) => Err(failed(format!("applying failed: {error}")).into()),
     }

@@ -1,6 +1,7 @@
 //! The node from a directory of manifests to configfs, a ring and files, with only the kernel played:
 //! configfs by lio's `Fake`, each ring by tcmu's mock.
 
+mod figures;
 mod life;
 mod local;
 mod removal;
@@ -21,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
+use crate::metrics::Exporter;
 use crate::source::Manifests;
 use crate::status::Entry;
 
@@ -49,6 +51,7 @@ fn memory() -> std::io::Result<TempDir> {
 struct Agent {
     board: Arc<Board>,
     desk: Arc<Desk>,
+    exporter: Arc<Exporter>,
     stop: watch::Sender<bool>,
     node: JoinHandle<()>,
     source: JoinHandle<()>,
@@ -118,13 +121,14 @@ impl Bed {
         });
         let (views, view) = watch::channel(View::default());
         let (stop, stopped) = watch::channel(false);
+        let exporter = Arc::new(Exporter::new(Arc::clone(&context), view.clone()));
         let for_source = Arc::clone(&context);
         let source = tokio::spawn(async move {
             if let Source::Manifests(manifests) = &for_source.source {
                 manifests.follow(&views, &for_source.board).await;
             }
         });
-        Agent { board, desk, stop, node: tokio::spawn(Node::new(context).run(view, stopped)), source }
+        Agent { board, desk, exporter, stop, node: tokio::spawn(Node::new(context).run(view, stopped)), source }
     }
 
     /// Opening a device opens its ring, reset as configfs would have it.

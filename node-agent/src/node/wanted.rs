@@ -1,11 +1,15 @@
 //! What a Lun's spec means for this node: every value parsed and checked, nothing asked of the system.
 
-use lunette_api::{Lun, WriteCache, conditions::reasons, identity};
+use std::num::NonZero;
+use std::time::Duration;
+
+use lunette_api::{Lun, Qos, QosError, WriteCache, conditions::reasons, identity};
 use lunette_backend::{OpenOptions, VolumeId, VolumeSpec};
 use lunette_lio::{Backstore, Iqn, Uid};
 use lunette_scsi::{Access, Config, Identity, KeepMode, Limits};
 
 use super::mode_record::ModeRecord;
+use crate::lun::Rates;
 use crate::trouble::Trouble;
 
 /// Data area of one LUN's ring in MiB: address space; its pages come on demand and go under pressure.
@@ -27,6 +31,8 @@ pub struct Wanted {
     pub iqn: Iqn,
     /// The device's NAA designator, 16 bytes.
     pub naa: [u8; 16],
+    /// How much I/O it may do at most.
+    pub limits: Option<Rates>,
 }
 
 impl Wanted {
@@ -43,7 +49,8 @@ impl Wanted {
         let iqn = identity::iqn(uid.as_str()).parse().map_err(|error| invalid(format!("{error}")))?;
         let wwid = identity::wwid(uid.as_str());
         let naa = naa_bytes(&wwid).ok_or_else(|| invalid(format!("the identity {wwid} is no NAA designator")))?;
-        Ok(Self { uid: uid.clone(), volume, spec, options, iqn, naa })
+        let limits = lun.spec.qos.as_ref().map(limits).transpose()?;
+        Ok(Self { uid: uid.clone(), volume, spec, options, iqn, naa, limits })
     }
 
     /// The backstore that the Lun needs.
@@ -98,6 +105,19 @@ fn block_size(lun: &Lun) -> Result<u32, Trouble> {
             Err(Trouble::new(reasons::INVALID_SPEC, format!("block size {other} is not served: write 512 or 4096")))
         }
     }
+}
+
+fn limits(qos: &Qos) -> Result<Rates, Trouble> {
+    let invalid = |error: QosError| Trouble::new(reasons::INVALID_SPEC, error.to_string());
+    qos.check().map_err(invalid)?;
+    let rate = |rate: Option<u32>| rate.and_then(|rate| NonZero::new(u64::from(rate)));
+    Ok(Rates {
+        operations: rate(qos.iops),
+        reads: rate(qos.read_iops),
+        writes: rate(qos.write_iops),
+        bytes: qos.bytes_per_second().map_err(invalid)?.and_then(NonZero::new),
+        burst: Duration::from_secs(u64::from(qos.burst_seconds)),
+    })
 }
 
 fn naa_bytes(wwid: &str) -> Option<[u8; 16]> {
@@ -165,10 +185,21 @@ mod tests {
             ),
             (json!({"size": "8Ei"}), "size 8Ei is not below 8Ei"),
             (json!({"blockSize": 1024}), "block size 1024 is not served: write 512 or 4096"),
+            (json!({"qos": {"iops": 49}}), lunette_api::rules::QOS_IOPS.1),
         ] {
             let trouble = read(&spec).unwrap_err();
             assert_eq!((trouble.reason, trouble.message.as_str()), (reasons::INVALID_SPEC, message));
         }
+    }
+
+    #[test]
+    fn limits_are_understood() {
+        let qos = json!({"readIops": 100, "writeIops": 50, "bytesPerSecond": "8Mi", "burstSeconds": 3});
+        let limits = read(&json!({"qos": qos})).unwrap().limits.unwrap();
+        let rates = [limits.operations, limits.reads, limits.writes, limits.bytes].map(|rate| rate.map(NonZero::get));
+        assert_eq!(rates, [None, Some(100), Some(50), Some(8 << 20)]);
+        assert_eq!(limits.burst, Duration::from_secs(3));
+        assert_eq!(read(&json!({})).unwrap().limits, None);
     }
 
     #[test]

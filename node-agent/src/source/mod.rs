@@ -16,6 +16,7 @@ use lunette_api::{Condition, Lun, LunStatus, Target, conditions};
 
 pub use kubernetes::Kubernetes;
 pub use manifests::Manifests;
+pub use pools::Pools;
 pub use presence::Presence;
 pub use view::{SecretData, View};
 

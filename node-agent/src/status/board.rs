@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lunette_api::{Lun, LunStatus};
 
+use super::Steps;
+use crate::lun::meter::Ledger;
+
 /// One LUN on the board.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -18,10 +21,17 @@ pub struct Entry {
 #[derive(Debug, Default)]
 pub struct Board {
     entries: Mutex<BTreeMap<String, Entry>>,
+    ledgers: Mutex<BTreeMap<String, Arc<Ledger>>>,
     notices: Mutex<Vec<String>>,
+    steps: Steps,
 }
 
 impl Board {
+    /// How the steps of configfs ended.
+    pub fn steps(&self) -> &Steps {
+        &self.steps
+    }
+
     /// Writes what became of a LUN.
     pub fn put(&self, uid: &str, entry: Entry) {
         lock(&self.entries).insert(uid.to_owned(), entry);
@@ -30,6 +40,18 @@ impl Board {
     /// Takes a LUN off.
     pub fn remove(&self, uid: &str) {
         lock(&self.entries).remove(uid);
+        lock(&self.ledgers).remove(uid);
+    }
+
+    /// What is counted of a LUN.
+    pub fn ledger(&self, uid: &str) -> Arc<Ledger> {
+        Arc::clone(lock(&self.ledgers).entry(uid.to_owned()).or_default())
+    }
+
+    /// All LUNs, by namespace and name, each with what is counted of it.
+    pub fn measured(&self) -> Vec<(Entry, Arc<Ledger>)> {
+        let ledger = |entry: &Entry| self.ledger(entry.lun.metadata.uid.as_deref().unwrap_or_default());
+        self.entries().into_iter().map(|entry| (entry.clone(), ledger(&entry))).collect()
     }
 
     /// All LUNs, by namespace and name.

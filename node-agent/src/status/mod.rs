@@ -1,7 +1,9 @@
 //! `lunette-node status`: asks the running agent over its socket, and prints what it says.
 
 mod board;
+mod steps;
 mod table;
+mod top;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +15,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use board::{Board, Entry};
+pub use steps::{StepEnd, Steps};
+#[cfg(test)]
+pub use top::Sample;
+pub use top::{Format as TopFormat, How, answer as answer_top, top};
 
 use crate::socket;
 

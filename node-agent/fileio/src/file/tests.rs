@@ -277,6 +277,7 @@ fn an_idle_or_cached_file_starts_no_engine() {
     assert_eq!(read(&file, 0, 4096), pattern(4096, 8));
     wait(&file, file.flush()).unwrap();
     assert!(!file.queue.has_started());
+    assert_eq!(file.driver().engine(), None);
 }
 
 #[test]
@@ -344,6 +345,7 @@ fn threads_take_over_where_io_uring_is_forbidden() {
         wait(&file, file.flush()).unwrap();
         assert_eq!(read(&file, 0, 8192), pattern(8192, 1));
         assert!(file.queue.has_started());
+        assert_eq!(file.driver().engine(), Some("threads"));
     });
 }
 

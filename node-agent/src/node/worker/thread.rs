@@ -15,7 +15,7 @@ use super::super::mode_record::ModeRecord;
 use super::super::wanted::Wanted;
 use super::super::{access, export};
 use super::{DRAIN_WITHIN, FIRST_PAUSE, Worker, doubled, told};
-use crate::lun::{Ended, Job, LunThread, Order, State};
+use crate::lun::{Ended, Job, LunThread, Order, Rates, State};
 use crate::storage::AnyPool;
 use crate::trouble::Trouble;
 
@@ -32,6 +32,8 @@ pub struct Running {
     size: Option<u64>,
     /// How it was last told to be reached.
     access: Option<Access>,
+    /// The limits that it was last told to keep.
+    limits: Option<Rates>,
     since: Instant,
 }
 
@@ -66,9 +68,12 @@ impl Worker {
         if self.thread.is_none() {
             self.pause_before_restart().await?;
             let thread = self.start_thread(wanted, pool, found)?;
+            self.context.board.ledger(self.uid.as_str()).open(thread.meter());
             let options = wanted.options.clone();
-            self.thread = Some(Running { thread, options, size: None, access: None, since: Instant::now() });
+            let since = Instant::now();
+            self.thread = Some(Running { thread, options, size: None, access: None, limits: None, since });
         }
+        self.ensure_limits(wanted.limits);
         self.wait_until_serving().await?;
         self.progress.serving = true;
         Ok(())
@@ -99,6 +104,17 @@ impl Worker {
             running.access = Some(access);
         }
         Ok(())
+    }
+
+    /// Has the thread keep the limits that are wanted, unless it was told to before. A thread that has just been
+    /// started hears of them before it takes its first command.
+    fn ensure_limits(&mut self, limits: Option<Rates>) {
+        if let Some(running) = &mut self.thread
+            && running.limits != limits
+        {
+            running.thread.order(Order::Limit(limits));
+            running.limits = limits;
+        }
     }
 
     /// A volume keeps the manner in which it was opened: another one needs another thread. Initiators wait
