@@ -90,6 +90,7 @@ fn long(len: usize, first: u64, word: impl Fn(usize) -> u64) -> Box<[u8]> {
 impl Deref for CdbBytes {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         match &self.0 {
             Bytes::Inline { len, bytes } => &bytes[..usize::from(*len)],

@@ -157,3 +157,22 @@ async fn the_pages_are_served_and_readiness_waits_for_what_is_wanted() {
     assert!(reply.contains("503") && reply.contains("not yet known"), "{reply}");
     agent.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_writes_at_their_limit_all_come_to_their_end() {
+    let bed = Bed::with_pool();
+    bed.put("db.yaml", &manifest("db", "size: 4Mi, qos: {bytesPerSecond: 32Mi, burstSeconds: 1}"));
+    let agent = bed.agent();
+    agent.until_ready().await;
+    let mut rings = bed.rings.lock().unwrap();
+    let ring = rings.values_mut().next().expect("a ring was opened");
+    let write = |block: u8| Request::writing(&[0x2a, 0, 0, 0, block, 0, 0, 0, 128, 0], &[7; 65536]);
+    for _ in 0..20 {
+        let tags: Vec<_> = (0..32).map(|block| ring.submit(write(block % 16))).collect();
+        for tag in tags {
+            assert_eq!(ring.wait(tag, PATIENCE).expect("an answer").status, 0);
+        }
+    }
+    drop(rings);
+    agent.stop().await;
+}
