@@ -4,7 +4,7 @@
 CARGO ?= cargo
 BED = $(CARGO) run --quiet --release --package lunette-bed --
 
-.PHONY: help demo test unit bed-test build lint fmt crds reference deny clean
+.PHONY: help demo test bench unit bed-test build lint fmt crds reference deny clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -14,6 +14,11 @@ demo: build ## tell the story: from nothing to a LUN that is served, crashed, gr
 
 test: unit build ## everything: unit tests, a real API server, VMs with both kernels
 	$(BED) test --kernel 6.1 --kernel 6.12
+
+bench: build ## what a command costs, in instructions, beside other targets; writes docs/performance.md (root)
+	$(CARGO) build --release --package lunette-tcmu --features test-utils --example ring_cost
+	$(CARGO) build --release --package lunette-scsi --example scsi_cost
+	$(BED) bench --kernel 6.1 --kernel 6.12
 
 unit: ## the tests that need nothing but Rust
 	$(CARGO) test --workspace

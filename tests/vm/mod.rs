@@ -21,6 +21,7 @@ mod stuck;
 mod verify;
 
 use lunette_bed::Test;
+pub use site::binaries;
 
 /// All of them.
 pub const TESTS: &[Test] = &[

@@ -168,10 +168,15 @@ impl Site {
     }
 }
 
-/// The agent's binary, as host and guests name it: the release build, or what `LUNETTE_BINARIES` names.
+/// The agent's binary, as host and guests name it.
 pub fn agent_binary(bed: &Bed) -> PathBuf {
+    binaries(bed).join("lunette-node")
+}
+
+/// Where our binaries are: the release build, or what `LUNETTE_BINARIES` names.
+pub fn binaries(bed: &Bed) -> PathBuf {
     let folder = std::env::var_os("LUNETTE_BINARIES").map(PathBuf::from);
-    folder.unwrap_or_else(|| bed.ground().layout().checkout().join("target/release")).join("lunette-node")
+    folder.unwrap_or_else(|| bed.ground().layout().checkout().join("target/release"))
 }
 
 /// Asks again until there is an answer; the last failure if there is none in time.

@@ -19,6 +19,19 @@ pub struct Repertoire<'a> {
     pub tests: &'a [Test],
     /// Told by `demo`.
     pub demo: fn(&Context) -> Result<()>,
+    /// Run by `bench`, with a context for each kernel.
+    pub bench: fn(&[Context], &Bench) -> Result<()>,
+}
+
+/// What `bench` is asked for.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Bench {
+    /// Parts of names of servers and loads, separated by commas; everything without it
+    #[arg(default_value = "")]
+    pub filter: String,
+    /// Instead of measuring, sample where the instructions go, and print the profile of each load
+    #[arg(long)]
+    pub profile: bool,
 }
 
 #[derive(Debug, Parser)]
@@ -44,6 +57,14 @@ enum Verb {
         #[arg(default_value = "")]
         filter: String,
         /// The kernel of the VMs: 6.1 or 6.12; may be given twice
+        #[arg(long)]
+        kernel: Vec<Kernel>,
+    },
+    /// Set up, then measure what commands cost, beside other targets
+    Bench {
+        #[command(flatten)]
+        what: Bench,
+        /// The kernel of the VM: 6.1 or 6.12; may be given twice
         #[arg(long)]
         kernel: Vec<Kernel>,
     },
@@ -95,6 +116,7 @@ fn run_on_ground(repertoire: &Repertoire, verb: Verb) -> Result<()> {
     match verb {
         Verb::Demo { kernel } => demo(repertoire, &Context::new(ground, kernel)),
         Verb::Test { filter, kernel } => test(repertoire, &ground, &filter, kernel),
+        Verb::Bench { what, kernel } => bench(repertoire, &ground, &what, kernel),
         Verb::Shell { kernel } => shell::run(&Context::new(ground, kernel)),
         Verb::Setup | Verb::List { .. } | Verb::GuestExec | Verb::Reap => Ok(()),
     }
@@ -105,12 +127,21 @@ fn demo(repertoire: &Repertoire, context: &Context) -> Result<()> {
     (repertoire.demo)(context).inspect_err(|_| runner::show_recent_logs())
 }
 
+/// The measurements, on one kernel after the other.
+fn bench(repertoire: &Repertoire, ground: &Ground, what: &Bench, kernels: Vec<Kernel>) -> Result<()> {
+    let contexts: Vec<_> = or_default(kernels).into_iter().map(|kernel| Context::new(ground.clone(), kernel)).collect();
+    (repertoire.bench)(&contexts, what).inspect_err(|_| runner::show_recent_logs())
+}
+
+fn or_default(kernels: Vec<Kernel>) -> Vec<Kernel> {
+    if kernels.is_empty() { vec![Kernel::default()] } else { kernels }
+}
+
 /// The filtered tests, on one kernel after the other, with one closing line for all.
 fn test(repertoire: &Repertoire, ground: &Ground, filter: &str, kernels: Vec<Kernel>) -> Result<()> {
     let tests = runner::select(repertoire.tests, filter);
-    let kernels = if kernels.is_empty() { vec![Kernel::default()] } else { kernels };
     let mut sum = Tally::default();
-    for (number, kernel) in kernels.into_iter().enumerate() {
+    for (number, kernel) in or_default(kernels).into_iter().enumerate() {
         let due: Vec<Test> = tests.iter().filter(|test| number == 0 || test.depends_on_the_kernel()).copied().collect();
         let tally = runner::run(&Context::new(ground.clone(), kernel), &due);
         sum = Tally { passed: sum.passed + tally.passed, failed: sum.failed + tally.failed };

@@ -1,6 +1,6 @@
-//! The demo and the tests of Lunette, on the ground that the library `lunette_bed` lays.
+//! The demo, the tests and the bench of Lunette, on the ground that the library `lunette_bed` lays.
 //!
-//! Tests are modules listed in `TESTS`; the demo's story is a function.
+//! Tests are modules listed in `TESTS`; the demo's story and the bench are functions.
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,8 @@ use std::process::ExitCode;
 mod cluster;
 #[path = "../../demo/mod.rs"]
 mod demo;
+#[path = "../../perf/mod.rs"]
+mod perf;
 #[path = "../../vm/mod.rs"]
 mod vm;
 #[path = "../../wire/mod.rs"]
@@ -22,5 +24,5 @@ mod wire;
 const TESTS: &[&[Test]] = &[smoke::TESTS, wire::TESTS, cluster::TESTS, vm::TESTS];
 
 fn main() -> ExitCode {
-    cli::run(Repertoire { tests: &TESTS.concat(), demo: demo::tell })
+    cli::run(Repertoire { tests: &TESTS.concat(), demo: demo::tell, bench: perf::bench })
 }

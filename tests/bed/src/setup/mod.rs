@@ -51,6 +51,15 @@ impl Ground {
         Ok(Ground { layout: layout.clone(), accelerator })
     }
 
+    /// Installs Debian packages that only some runs need.
+    ///
+    /// # Errors
+    /// When apt cannot.
+    pub fn install(&self, packages: &[&'static str]) -> Result<()> {
+        let _alone = lock(&self.layout)?;
+        packages::ensure_these(&self.layout, packages)
+    }
+
     /// The directories of this checkout.
     #[must_use]
     pub fn layout(&self) -> &Layout {

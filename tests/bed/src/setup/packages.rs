@@ -36,18 +36,23 @@ const PACKAGES: &[&str] = &[
     "zstd",
 ];
 
-/// Installs the packages that are missing.
+/// Installs those of the bed's own packages that are missing.
 pub fn ensure(layout: &Layout) -> Result<()> {
-    let missing = missing()?;
+    ensure_these(layout, PACKAGES)
+}
+
+/// Installs those of `packages` that are missing.
+pub fn ensure_these(layout: &Layout, packages: &[&'static str]) -> Result<()> {
+    let missing = missing(packages)?;
     if missing.is_empty() {
         return Ok(());
     }
     stage(format!("installing Debian packages: {}", missing.join(" ")), || install(layout, &missing))
 }
 
-fn missing() -> Result<Vec<&'static str>> {
+fn missing(packages: &[&'static str]) -> Result<Vec<&'static str>> {
     let mut missing = Vec::new();
-    for package in PACKAGES {
+    for package in packages {
         let mut query = Command::new("dpkg-query");
         query.args(["-W", "-f", "${db:Status-Status}", package]);
         let answer = host::capture(&mut query, b"")?;

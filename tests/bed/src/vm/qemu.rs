@@ -5,7 +5,7 @@
 
 use super::{Vm, initramfs};
 use crate::bed::{Bed, Guest, HOST_IPV4};
-use crate::setup::KernelFiles;
+use crate::setup::{Accelerator, KernelFiles};
 use crate::vm::VmSpec;
 use crate::{Result, host};
 use anyhow::Context;
@@ -40,7 +40,14 @@ pub fn start(bed: &Bed, spec: &VmSpec, guest: &Guest, vm: &Vm) -> Result<Child> 
 
 fn machine(qemu: &mut Command, bed: &Bed, spec: &VmSpec) {
     let accelerator = bed.ground().accelerator();
-    qemu.args(["-M", "q35", "-accel", accelerator.qemu(), "-cpu", accelerator.processor()]);
+    qemu.args(["-M", "q35"]);
+    if spec.is_counting_instructions() {
+        // While the guest idles its clock goes on with the host's, so that it does not outrun the network.
+        qemu.args(["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=on"]);
+        qemu.args(["-cpu", Accelerator::Tcg.processor()]);
+    } else {
+        qemu.args(["-accel", accelerator.qemu(), "-cpu", accelerator.processor()]);
+    }
     qemu.args(["-smp", &spec.processor_count().to_string(), "-m", &spec.memory().to_string()]);
     qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     // Entropy from the start: without it, programs of the guest could wait for randomness.

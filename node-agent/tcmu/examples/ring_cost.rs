@@ -1,8 +1,8 @@
 //! What the ring costs per command, against the mock kernel: for a profiler that counts instructions,
 //! as a clock would measure the machine's other work.
 //!
-//! Only the functions named `agent_…` are the ring's own; the rest is the mock. For example
-//! `valgrind --tool=callgrind --toggle-collect='*agent_*' …/examples/cost`, then divide by the commands printed.
+//! Only the functions named `agent_…` are the ring's own; the rest is the mock. `lunette-bed bench rooms` runs it so:
+//! `valgrind --tool=callgrind --toggle-collect='*agent_*' …/examples/ring_cost`, and divides by the commands printed.
 
 use lunette_tcmu::mock::{Config, Kernel, Request, Tag};
 use lunette_tcmu::{Entry, Reply, Ring};

@@ -1,0 +1,217 @@
+//! The targets that are measured beside each other, and how each is set up in a VM that is its own.
+//!
+//! Each serves a file of the same size on a tmpfs of the same kind, over the same fabrics with the same parameters,
+//! as far as it has them.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use lunette_bed::{Bed, GuestCommand, Process, Result, Vm};
+
+use super::load::Fabric;
+
+/// Bytes of every LUN: small enough to be filled in a moment, far beyond any processor's cache.
+const SIZE: u64 = 64 << 20;
+/// What peers call their target.
+const IQN: &str = "iqn.2026-01.bed.test:peer";
+const FILE: &str = "/srv/bench/file";
+/// Where the guest has `guest.sh`.
+const FUNCTIONS: &str = "/run/bench.sh";
+const SOON: Duration = Duration::from_secs(60);
+
+/// A target to be measured.
+#[derive(Clone, Copy)]
+pub struct Server {
+    /// For people.
+    pub name: &'static str,
+    /// How it can be reached.
+    pub fabrics: &'static [Fabric],
+    serve: fn(&Guest) -> Result<Served>,
+}
+
+/// All of them, in the table's order. The last is measured only where O_DIRECT matters.
+pub const SERVERS: [Server; 6] = [
+    Server { name: "Lunette", fabrics: BOTH, serve: lunette },
+    Server { name: "Lunette-null", fabrics: BOTH, serve: null },
+    Server { name: "tcmu-runner", fabrics: BOTH, serve: runner },
+    Server { name: "tgt", fabrics: &[Fabric::Iscsi], serve: tgt },
+    Server { name: "LIO fileio", fabrics: BOTH, serve: fileio },
+    Server { name: DIRECT, fabrics: &[Fabric::Loop], serve: lunette_direct },
+];
+
+const BOTH: &[Fabric] = &[Fabric::Loop, Fabric::Iscsi];
+/// Lunette with O_DIRECT on a RAM disk.
+pub const DIRECT: &str = "Lunette-direct";
+
+/// A server that runs.
+pub struct Served {
+    /// It and what it needs; gone with this value.
+    daemons: Vec<Process>,
+}
+
+impl Served {
+    /// The process to be looked at; none where the kernel serves.
+    pub fn pid(&self) -> Option<i32> {
+        self.daemons.last().map(Process::pid)
+    }
+}
+
+/// A VM for one server.
+pub struct Guest<'a> {
+    /// It.
+    pub vm: &'a Vm,
+    /// Where it stands.
+    pub bed: &'a Bed,
+}
+
+impl Guest<'_> {
+    /// Runs a line that may use the functions of `guest.sh`.
+    pub fn must(&self, line: &str) -> Result<String> {
+        self.vm.must(GuestCommand::shell(&self.script(line)).patience(Duration::from_secs(600)))
+    }
+
+    fn script(&self, line: &str) -> String {
+        format!("set -e; . {FUNCTIONS}; {line}")
+    }
+
+    /// Sets a server up until it has a disk for each of its fabrics.
+    pub fn serve(&self, server: &Server) -> Result<Served> {
+        self.vm.write(FUNCTIONS, include_str!("guest.sh"))?;
+        self.must("mkdir -p /srv/bench && mount -t tmpfs -o size=256m bench /srv/bench")?;
+        self.vm.start_iscsid()?;
+        let served = (server.serve)(self)?;
+        for fabric in server.fabrics {
+            let disk = self
+                .vm
+                .wait_for(self.script(&format!("disk {}", fabric.word())), SOON)
+                .with_context(|| format!("no disk over {fabric}"))?;
+            self.must(&format!("settle {disk}"))?;
+        }
+        Ok(served)
+    }
+
+    fn portal(&self) -> String {
+        format!("{}:3260", self.vm.ipv4())
+    }
+
+    fn daemon(&self, label: &str, line: &str) -> Result<Process> {
+        self.vm.spawn(label, GuestCommand::shell(&format!("exec {line}")).env("RUST_LOG", "warn"))
+    }
+
+    /// Exports a backstore over both fabrics, and logs in.
+    fn export(&self, backstore: &str) -> Result<()> {
+        let (portal, initiator) = (self.portal(), self.vm.initiator_name());
+        self.must(&format!(
+            "export_loop {backstore}; export_iscsi {backstore} {IQN} {portal} {initiator}; login {IQN} {portal}"
+        ))
+        .map(drop)
+    }
+
+    fn program(&self, name: &str) -> String {
+        crate::vm::binaries(self.bed).join(name).display().to_string()
+    }
+
+    /// Waits for Lunette's own target, logs in, and makes a loop device of its backstore beside it.
+    fn join_lunette(&self) -> Result<()> {
+        let enabled = "grep -qs 1 /sys/kernel/config/target/iscsi/iqn.2026-01.io.lunette:*/tpgt_1/enable";
+        self.vm.wait_for(enabled, SOON)?;
+        let iqn = "$(basename /sys/kernel/config/target/iscsi/iqn.2026-01.io.lunette:*)";
+        let backstore = "$(cd $core && echo user_*/lunette-*)";
+        self.must(&format!("login {iqn} {}; export_loop {backstore}", self.portal())).map(drop)
+    }
+}
+
+fn lunette(guest: &Guest) -> Result<Served> {
+    serve_pool(guest, "/srv/bench", "Auto")
+}
+
+/// ext4 on a RAM disk, where the page cache is passed by.
+fn lunette_direct(guest: &Guest) -> Result<Served> {
+    guest.must(
+        "modprobe brd rd_nr=1 rd_size=131072; mkfs.ext4 -q /dev/ram0; mkdir -p /srv/direct; mount /dev/ram0 /srv/direct",
+    )?;
+    serve_pool(guest, "/srv/direct", "Direct")
+}
+
+fn serve_pool(guest: &Guest, path: &str, io: &str) -> Result<Served> {
+    let manifest = format!(
+        "apiVersion: lunette.io/v1alpha1
+kind: LunPool
+metadata: {{name: files}}
+spec: {{directory: {{path: {path}/pool, io: {io}}}}}
+---
+apiVersion: lunette.io/v1alpha1
+kind: Lun
+metadata: {{name: bench}}
+spec: {{pool: files, size: {SIZE}, initiators: [{{iqn: '{}'}}]}}
+",
+        guest.vm.initiator_name()
+    );
+    guest.must(&format!("mkdir -p {path}/pool /srv/manifests"))?;
+    guest.vm.write("/srv/manifests/bench.yaml", &manifest)?;
+    let agent = guest.daemon(
+        "agent",
+        &format!(
+            "{} serve --manifests /srv/manifests --state-dir /srv/state --node bench --portal {}",
+            guest.program("lunette-node"),
+            guest.portal()
+        ),
+    )?;
+    guest.join_lunette()?;
+    Ok(Served { daemons: vec![agent] })
+}
+
+fn null(guest: &Guest) -> Result<Served> {
+    guest.must("modprobe -a target_core_user iscsi_target_mod")?;
+    let line = format!(
+        "{} --size {SIZE} --portal {} --initiator {}",
+        guest.program("lunette-null"),
+        guest.portal(),
+        guest.vm.initiator_name()
+    );
+    let server = guest.daemon("null", &line)?;
+    guest.join_lunette()?;
+    Ok(Served { daemons: vec![server] })
+}
+
+/// Its qcow handler on a raw file: the only one in Debian that serves a file.
+fn runner(guest: &Guest) -> Result<Served> {
+    guest.must(&format!("modprobe target_core_user; truncate -s {SIZE} {FILE}; mkdir -p /run/dbus"))?;
+    let bus = guest.daemon("dbus", "dbus-daemon --system --nofork --nopidfile")?;
+    guest.vm.wait_for("test -S /run/dbus/system_bus_socket", SOON)?;
+    let server = guest.daemon(
+        "tcmu-runner",
+        "tcmu-runner --handler-path /usr/lib/x86_64-linux-gnu/tcmu-runner --tcmu-log-dir /tmp",
+    )?;
+    let owned = "dbus-send --system --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.GetNameOwner string:org.kernel.TCMUService1";
+    guest.vm.wait_for(owned, SOON)?;
+    guest.must(&format!(
+        "cd $core; mkdir -p user_0/qcow; echo dev_config=qcow/{FILE},dev_size={SIZE},hw_block_size=512 >user_0/qcow/control; \
+         echo 1 >user_0/qcow/enable"
+    ))?;
+    guest.export("user_0/qcow")?;
+    Ok(Served { daemons: vec![bus, server] })
+}
+
+fn tgt(guest: &Guest) -> Result<Served> {
+    guest.must(&format!("truncate -s {SIZE} {FILE}"))?;
+    let server = guest.daemon("tgtd", &format!("tgtd --foreground --iscsi portal={}", guest.portal()))?;
+    guest.vm.wait_for("tgtadm --lld iscsi --mode system --op show", SOON)?;
+    guest.must(&format!(
+        "tgtadm --lld iscsi --mode target --op new --tid 1 -T {IQN}
+         tgtadm --lld iscsi --mode logicalunit --op new --tid 1 --lun 1 -b {FILE}
+         tgtadm --lld iscsi --mode target --op bind --tid 1 -I ALL
+         login {IQN} {}",
+        guest.portal()
+    ))?;
+    Ok(Served { daemons: vec![server] })
+}
+
+fn fileio(guest: &Guest) -> Result<Served> {
+    guest.must(&format!(
+        "modprobe -a target_core_mod target_core_file; truncate -s {SIZE} {FILE}; cd $core; mkdir -p fileio_0/file; \
+         echo fd_dev_name={FILE},fd_dev_size={SIZE} >fileio_0/file/control; echo 1 >fileio_0/file/enable"
+    ))?;
+    guest.export("fileio_0/file")?;
+    Ok(Served { daemons: vec![] })
+}
