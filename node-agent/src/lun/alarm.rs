@@ -1,8 +1,8 @@
 //! What wakes a LUN's thread from outside: a future's waker called on another thread, or an order.
 //!
-//! The thread sleeps in poll(2) on the TCMU device, on its backend's completion queue and on this
-//! eventfd. Invariant: whoever leaves something for the thread stores it first and rings after, and
-//! the thread says that it will sleep before it looks for the last time; so nothing is slept over, and
+//! The thread sleeps on the TCMU device, on its backend's completion queue and on this eventfd
+//! ([`super::sleep`]). Invariant: whoever leaves something for the thread stores it first and rings after,
+//! and the thread says that it will sleep before it looks for the last time; so nothing is slept over, and
 //! a thread that is awake costs its callers no system call.
 
 use std::os::fd::{AsFd, BorrowedFd};

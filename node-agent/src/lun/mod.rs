@@ -10,6 +10,7 @@ mod gate;
 mod inbox;
 pub mod meter;
 mod serve;
+mod sleep;
 mod takeover;
 mod tasks;
 #[cfg(test)]

@@ -3,20 +3,19 @@
 //! This is where the ring's room and the SCSI room meet, and the only place. A turn takes a bounded
 //! batch of entries, starts each, goes on with those whose storage has answered, and publishes all that
 //! ended with one kick. Invariant: the thread sleeps only after it looked at every source of work since
-//! it said that it would sleep; events of the device are taken before that look, not after.
+//! it said that it would sleep; an event that comes after that look ends the sleep ([`Sleep`]).
 
-use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use lunette_backend::Backend;
 use lunette_scsi::{Outcome, ScsiDisk};
 use lunette_tcmu::{Command, Device, DeviceError, Entry, Reply, Ring, RingError, Ticket};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, poll};
 use thiserror::Error;
 
 use super::inbox::{Inbox, Order};
 use super::meter::Mark;
+use super::sleep::Sleep;
 use super::tasks::Tasks;
 use super::turnstile::Turnstile;
 
@@ -43,8 +42,8 @@ pub enum ServeError {
     #[error(transparent)]
     Device(DeviceError),
     /// Sleeping failed.
-    #[error("poll failed: {0}")]
-    Poll(#[from] Errno),
+    #[error("waiting for the kernel failed: {0}")]
+    Sleep(#[from] Errno),
 }
 
 /// Serves `ring` until it is told to stop, or cannot go on.
@@ -65,6 +64,7 @@ pub fn serve<B: Backend>(
 
 fn run<B: Backend>(unit: &ScsiDisk<B>, device: &Device, ring: &mut Ring, inbox: &Inbox) -> Result<End, ServeError> {
     let mut tasks = Tasks::new(Arc::clone(inbox.alarm()));
+    let mut sleep = Sleep::new(device, inbox.alarm())?;
     let turnstile = Turnstile::new(inbox.meter());
     let start = |command: Command| {
         let mark = turnstile.taken(&command);
@@ -85,7 +85,7 @@ fn run<B: Backend>(unit: &ScsiDisk<B>, device: &Device, ring: &mut Ring, inbox: 
             return Ok(End::Stopped);
         }
         if taken == 0 && ended == 0 {
-            sleep(unit, device, ring, inbox, &tasks, stopping, &turnstile)?;
+            rest(unit, &mut sleep, ring, inbox, &tasks, stopping, &turnstile)?;
         }
     }
 }
@@ -185,11 +185,11 @@ fn answer(ring: &mut Ring, (ticket, mark, outcome): Done, turnstile: &Turnstile<
     ring.complete(ticket, &Reply { status: outcome.status, sense, read_len });
 }
 
-/// Sleeps until the kernel, the storage, a waker or an order has something. While the LUN's limits keep entries
-/// in the ring, the kernel is not listened to, but for the end of its device: nothing could be taken anyway.
-fn sleep<B: Backend, F: Future>(
+/// Sleeps until the kernel, the storage, a waker or an order has something, or until the LUN's limits let go of
+/// entries that they keep in the ring.
+fn rest<B: Backend, F: Future>(
     unit: &ScsiDisk<B>,
-    device: &Device,
+    sleep: &mut Sleep<'_>,
     ring: &Ring,
     inbox: &Inbox,
     tasks: &Tasks<F>,
@@ -204,24 +204,9 @@ fn sleep<B: Backend, F: Future>(
         return Ok(());
     }
     let driver = unit.disk().driver().filter(|driver| driver.in_flight() > 0);
-    let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
-    let kernel = if entries { PollFlags::empty() } else { PollFlags::POLLIN };
-    let mut fds = [PollFd::new(device.as_fd(), kernel), readable(alarm.as_fd()), readable(alarm.as_fd())];
-    if let Some(driver) = driver {
-        fds[2] = readable(driver.event_fd());
-    }
-    let watched = if driver.is_some() { 3 } else { 2 };
     let held = turnstile.rest(entries, || unit.disk().driver()?.engine());
-    let polled = poll(&mut fds[..watched], turnstile.patience(&held));
+    let slept = sleep.until_woken(driver.map(|driver| driver.event_fd()), turnstile.patience(&held));
     turnstile.wake(&held);
     alarm.disarm();
-    match polled {
-        Ok(_) => {}
-        Err(Errno::EINTR) => return Ok(()),
-        Err(errno) => return Err(errno.into()),
-    }
-    if fds[0].any().unwrap_or(true) {
-        device.consume().map_err(ServeError::Device)?;
-    }
-    Ok(())
+    slept
 }

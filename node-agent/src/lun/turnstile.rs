@@ -78,14 +78,11 @@ impl<'a> Turnstile<'a> {
         Held(keeps_commands.then(|| self.watch.now()))
     }
 
-    /// How long it may rest: until it is open again, if anybody waits for that. In whole milliseconds and at least
-    /// one, as poll(2) has it; what is late by that was saved up.
-    pub fn patience(&self, held: &Held) -> PollTimeout {
+    /// How long it may rest, if anybody waits until it is open again. In whole milliseconds and at least one, as
+    /// poll(2) has it; what is late by that was saved up.
+    pub fn patience(&self, held: &Held) -> Option<PollTimeout> {
         let up = |wait: Duration| u16::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u16::MAX).max(1);
-        match held {
-            Held(Some(_)) => PollTimeout::from(up(self.gate.wait())),
-            Held(None) => PollTimeout::NONE,
-        }
+        held.0.map(|_| PollTimeout::from(up(self.gate.wait())))
     }
 
     /// The thread is awake again.

@@ -8,17 +8,27 @@ use super::{Buckets, Count, ERRORS, KINDS, Meter};
 /// agent runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
+    /// Commands answered, by kind.
     pub operations: [u64; KINDS.len()],
+    /// Bytes read from the LUN.
     pub read_bytes: u64,
+    /// Bytes written to it.
     pub written_bytes: u64,
+    /// Commands that failed, by what their initiators were told.
     pub errors: [u64; ERRORS.len()],
+    /// Commands that run.
     pub in_flight: u64,
+    /// Batches of answers handed to the kernel.
     pub kicks: u64,
+    /// Task management functions that the kernel told of.
     pub task_management: u64,
-    /// Nanoseconds.
+    /// Nanoseconds during which limits kept commands in the ring.
     pub held: u64,
+    /// What the storage works with, if that is chosen.
     pub engine: Option<&'static str>,
+    /// How long commands took from being taken to being answered, by kind.
     pub backend: [Buckets; KINDS.len()],
+    /// How long handing a batch of answers to the kernel took.
     pub completion: Buckets,
     /// Threads that were started after the first.
     pub restarts: u64,

@@ -32,16 +32,18 @@ impl Uio {
         theirs
     }
 
+    /// From now on reading fails, whether or not events were pending (`uio_read`).
     pub fn close(&mut self) {
-        self.ends = None;
+        if let Some((_, theirs)) = self.ends.take() {
+            take_back(&theirs);
+        }
     }
 
     /// `uio_event_notify`: one more event, pending once however many came since the last read.
     pub fn notify(&mut self) {
         self.events = self.events.wrapping_add(1);
         if let Some((ours, theirs)) = &mut self.ends {
-            let mut pending = [0; 64];
-            while recv(theirs.as_raw_fd(), &mut pending, MsgFlags::MSG_DONTWAIT).is_ok_and(|n| n > 0) {}
+            take_back(theirs);
             ours.write_all(&self.events.to_ne_bytes()).expect("room for one event");
         }
     }
@@ -62,4 +64,10 @@ impl Uio {
     pub fn kicks(&self) -> usize {
         self.kicks
     }
+}
+
+/// Takes back the events that the agent has not read.
+fn take_back(theirs: &OwnedFd) {
+    let mut pending = [0; 64];
+    while recv(theirs.as_raw_fd(), &mut pending, MsgFlags::MSG_DONTWAIT).is_ok_and(|n| n > 0) {}
 }
