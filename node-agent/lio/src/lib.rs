@@ -1,8 +1,9 @@
 //! LIO's configfs as data: read what is there, diff it with what is wanted, plan steps, apply them.
 //!
 //! One [`Export`] is everything of one LUN: its TCMU backstore in an HBA directory of its own, its own iSCSI
-//! target, and the target behind its local disk, where this machine has it as one. [`read_export`] finds it in configfs, [`plan`] is pure and turns the difference into [`Step`]s,
-//! [`apply`] runs them. Knows nothing of Kubernetes, of SCSI commands or of the command ring.
+//! target, and the target behind its local disk, where this machine has it as one. [`read_export`] finds it in
+//! configfs, [`plan`] is pure and turns the difference into [`Step`]s, [`apply`] runs them. Knows nothing of
+//! Kubernetes, of SCSI commands or of the command ring.
 //!
 //! Invariants: an object that is not ours is never touched (it becomes a [`Conflict`]); every step is idempotent,
 //! so after any failure "read, plan, apply" again converges; a secret is never printed.
