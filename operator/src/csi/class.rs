@@ -27,7 +27,7 @@ const BLOCK_SIZE: &str = "blockSize";
 const MKFS_OPTIONS: &str = "mkfsOptions";
 const WRITE_CACHE: &str = "writeCache";
 const CHAP: &str = "chap";
-/// What the provisioner adds with `--extra-create-metadata`.
+/// What provisioner and resizer add with `--extra-create-metadata` and `--extra-modify-metadata`.
 const PVC_NAME: &str = "csi.storage.k8s.io/pvc/name";
 const PVC_NAMESPACE: &str = "csi.storage.k8s.io/pvc/namespace";
 const PV_NAME: &str = "csi.storage.k8s.io/pv/name";
@@ -186,7 +186,7 @@ impl Change {
     /// # Errors
     /// What is unknown, cannot change or is not to be had.
     pub fn read(given: &HashMap<String, String>) -> Result<Self, ClassError> {
-        let is_mutable = |key: &str| PARAMETERS.iter().any(|p| p.mutable && p.name == key);
+        let is_mutable = |key: &str| METADATA.contains(&key) || PARAMETERS.iter().any(|p| p.mutable && p.name == key);
         if let Some(key) = given.keys().filter(|key| !is_mutable(key)).min() {
             return Err(ClassError::NotMutable(key.clone()));
         }
