@@ -2,9 +2,11 @@
 # `make demo` and `make test` do all set-up themselves, on a plain Debian 12 with Rust, Go, a C compiler, make and root.
 
 CARGO ?= cargo
+ENGINE ?= $(shell command -v docker || command -v podman || echo docker)
+VERSION = $(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 BED = $(CARGO) run --quiet --release --package lunette-bed --
 
-.PHONY: help demo test bench unit bed-test build lint fmt crds reference deny clean
+.PHONY: help demo test bench unit bed-test build lint fmt crds reference images deny clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -44,6 +46,14 @@ crds: ## write manifests/crds anew from the types
 
 reference: ## write the generated pages of the book anew
 	$(CARGO) run --quiet --package lunette-operator -- reference --write docs/storage-class.md
+
+images: ## the container images, with docker or podman: both programs are built in a container of the images' own Debian
+	$(ENGINE) run --rm -v "$(CURDIR)":/src -w /src -e CARGO_TARGET_DIR=/src/target/images \
+	docker.io/library/rust:1.91-slim-bookworm cargo build --locked --profile dist -p lunette-operator -p lunette-node
+	mkdir -p target/images/context
+	cp target/images/dist/lunette-operator target/images/dist/lunette-node target/images/context/
+	$(ENGINE) build -f images/operator.Dockerfile -t lunette-operator:$(VERSION) target/images/context
+	$(ENGINE) build -f images/node.Dockerfile -t lunette-node:$(VERSION) target/images/context
 
 clean: ## remove everything that was built, the bed's cache too
 	$(CARGO) clean
