@@ -6,7 +6,7 @@ ENGINE ?= $(shell command -v docker || command -v podman || echo docker)
 VERSION = $(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 BED = $(CARGO) run --quiet --release --package lunette-bed --
 
-.PHONY: help demo test bench unit bed-test build lint fmt crds reference images deny clean
+.PHONY: help demo test bench unit bed-test build lint fmt crds reference images manifests deny clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -41,8 +41,12 @@ deny: ## licences, bans and sources; needs the network only for packages that ar
 fmt: ## format
 	$(CARGO) fmt --all
 
-crds: ## write manifests/crds anew from the types
-	$(CARGO) run --quiet --package lunette-operator -- crds --write manifests/crds
+crds: ## write the CRDs anew from the types: manifests/crds and the chart lunette-crds
+	for dir in manifests/crds charts/lunette-crds/files; do \
+	$(CARGO) run --quiet --package lunette-operator -- crds --write $$dir || exit 1; done
+
+manifests: build ## write manifests/install.yaml, and what the tests compare charts with, anew from the charts
+	LUNETTE_WRITE_RENDERED=1 $(BED) test charts::the_plain_manifest,charts::each_value
 
 reference: ## write the generated pages of the book anew
 	$(CARGO) run --quiet --package lunette-operator -- reference --write docs/storage-class.md

@@ -37,6 +37,22 @@ pub enum Role {
     Crds(CrdsArgs),
     /// Print the reference of StorageClass parameters as Markdown.
     Reference(ReferenceArgs),
+    /// Before and after `helm uninstall`: what its hooks run.
+    #[command(subcommand)]
+    Uninstall(UninstallStep),
+}
+
+/// A step of an uninstallation.
+#[derive(Clone, Debug, Subcommand)]
+pub enum UninstallStep {
+    /// Before it: fail while Luns or LunPools exist.
+    Check,
+    /// After it: remove the LunNodes and Leases of agents that are gone.
+    Sweep {
+        /// The namespace where the agents were: their Leases are there.
+        #[arg(long, env = "LUNETTE_NAMESPACE", default_value = "lunette-system")]
+        namespace: String,
+    },
 }
 
 /// How to run the controller. The cluster is the one of KUBECONFIG, or the one that the pod is in.

@@ -16,7 +16,7 @@ use thiserror::Error;
 use tokio::time::{sleep, timeout};
 
 /// The Lease's name.
-const NAME: &str = "lunette-operator";
+pub const LEASE: &str = "lunette-operator";
 
 /// Leadership is gone: nothing may be written any more.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -108,7 +108,7 @@ impl Election {
 
     /// Gives the Lease back, so that another need not wait for its end.
     pub async fn release(&mut self) {
-        let Ok(Ok(Some(mut lease))) = timeout(self.me.pace(), self.api.get_opt(NAME)).await else { return };
+        let Ok(Ok(Some(mut lease))) = timeout(self.me.pace(), self.api.get_opt(LEASE)).await else { return };
         if self.me.chance(Some(&lease), Instant::now()) != Chance::Mine {
             return;
         }
@@ -116,14 +116,14 @@ impl Election {
         spec.holder_identity = None;
         spec.lease_duration_seconds = Some(1);
         spec.renew_time = Some(MicroTime(Timestamp::now()));
-        if let Ok(Err(error)) = timeout(self.me.pace(), self.api.replace(NAME, &PostParams::default(), &lease)).await {
+        if let Ok(Err(error)) = timeout(self.me.pace(), self.api.replace(LEASE, &PostParams::default(), &lease)).await {
             tracing::warn!(%error, "cannot give the leader's Lease back");
         }
     }
 
     /// One try; a conflict means that another was quicker, and the next try shows it.
     async fn try_acquire(&mut self) -> kube::Result<Chance> {
-        let found = self.api.get_opt(NAME).await?;
+        let found = self.api.get_opt(LEASE).await?;
         let chance = self.me.chance(found.as_ref(), Instant::now());
         if let Chance::Held(_) = chance {
             return Ok(chance);
@@ -131,7 +131,7 @@ impl Election {
         let lease = self.me.claim(found, Timestamp::now());
         let params = PostParams::default();
         let written = if lease.metadata.resource_version.is_some() {
-            self.api.replace(NAME, &params, &lease).await
+            self.api.replace(LEASE, &params, &lease).await
         } else {
             self.api.create(&params, &lease).await
         };
@@ -170,7 +170,7 @@ impl Candidate {
 
     /// The Lease as it is when this candidate holds it from now on.
     fn claim(&self, found: Option<Lease>, now: Timestamp) -> Lease {
-        let metadata = ObjectMeta { name: Some(NAME.to_owned()), ..ObjectMeta::default() };
+        let metadata = ObjectMeta { name: Some(LEASE.to_owned()), ..ObjectMeta::default() };
         let mut lease = found.unwrap_or(Lease { metadata, spec: None });
         let old = lease.spec.take().unwrap_or_default();
         let same = old.holder_identity.as_deref() == Some(&self.identity);

@@ -1,4 +1,5 @@
-//! `lunette-operator`: decides which node serves which Lun, is the controller side of CSI, and prints the CRDs.
+//! `lunette-operator`: decides which node serves which Lun, is the controller side of CSI, prints the CRDs, and watches
+//! over an uninstallation.
 //!
 //! Arguments, logging, then one role; nothing else happens here. The process never touches storage.
 
@@ -22,6 +23,7 @@ mod pool;
 mod signals;
 mod telemetry;
 mod triggers;
+mod uninstall;
 
 use clap::Parser;
 
@@ -37,5 +39,6 @@ fn main() -> anyhow::Result<()> {
         Role::Controller(args) => controller::main(args),
         Role::Csi(args) => csi::main(&args),
         Role::Reference(args) => csi::reference::run(&args),
+        Role::Uninstall(step) => uninstall::main(&step),
     }
 }

@@ -6,6 +6,7 @@
 
 mod agent;
 mod attach;
+pub mod charts;
 mod crashes;
 mod csi;
 mod deletion;

@@ -65,10 +65,9 @@ impl Site {
         self.bed.ground().layout().checkout().join("manifests")
     }
 
-    /// A binary of ours: the release build, or of the folder that `LUNETTE_BINARIES` names.
+    /// A binary of ours.
     pub fn binary(&self, name: &str) -> PathBuf {
-        let folder = std::env::var_os("LUNETTE_BINARIES").map(PathBuf::from);
-        folder.unwrap_or_else(|| self.bed.ground().layout().checkout().join("target/release")).join(name)
+        binary(&self.bed, name)
     }
 
     /// Applies an object as an administrator.
@@ -114,6 +113,12 @@ impl Site {
         let of = |e: &&Value| e["regarding"]["name"] == name && e["reason"] == reason;
         Ok(items.iter().filter(of).map(|e| e["note"].as_str().unwrap_or_default().to_owned()).collect())
     }
+}
+
+/// A binary of ours: the release build, or of the folder that `LUNETTE_BINARIES` names.
+pub fn binary(bed: &Bed, name: &str) -> PathBuf {
+    let folder = std::env::var_os("LUNETTE_BINARIES").map(PathBuf::from);
+    folder.unwrap_or_else(|| bed.ground().layout().checkout().join("target/release")).join(name)
 }
 
 /// Asks again until there is an answer; the last failure if there is none soon.

@@ -48,6 +48,11 @@ const MODULES: &[GoModule] = &[
             Program { name: "kubectl", package: "k8s.io/kubernetes/cmd/kubectl" },
         ],
     },
+    GoModule {
+        folder: "helm",
+        linker_flags: "-s -w",
+        programs: &[Program { name: "helm", package: "helm.sh/helm/v4/cmd/helm" }],
+    },
 ];
 
 /// Builds the programs that are missing.
