@@ -95,6 +95,15 @@ impl Net {
         Ok(guest)
     }
 
+    /// Sends packets for a subnet to a guest, which has it behind itself, and lets the host's side pass them on.
+    ///
+    /// # Errors
+    /// When the subnet is none.
+    pub fn route(&self, subnet: &str, guest: &Guest) -> Result<()> {
+        self.ip(&format!("route replace {subnet} via {} dev br0", guest.ipv4()))?;
+        host::run(self.command(Path::new("sysctl")).args(["-q", "-w", "net.ipv4.ip_forward=1"])).map(drop)
+    }
+
     /// Pulls a guest's cable: packets in both directions are lost until [`Net::plug`]. Commands in the guest
     /// cannot be started meanwhile.
     ///

@@ -1,11 +1,14 @@
-//! A real Kubernetes control plane on the host's side of a bed's network: etcd and kube-apiserver, nothing else.
+//! A real Kubernetes control plane on the host's side of a bed's network: etcd and kube-apiserver, and nothing else
+//! unless asked for.
 //!
 //! Nothing else means: no controller manager, so no garbage collection of owned objects, no `default` service
 //! account in new namespaces, no namespace ever finishes deleting; and no scheduler or kubelet, so no pod runs. What
-//! is tested here is the API itself: schemas, admission, authorization, watches. Guests reach it at
+//! is tested then is the API itself: schemas, admission, authorization, watches. With
+//! [`ControlPlaneSpec::with_controllers`] it is whole, and wants nodes (see `node`). Guests reach it at
 //! [`ControlPlane::url`].
 
 mod access;
+mod controllers;
 mod kubectl;
 mod pki;
 
@@ -18,7 +21,10 @@ use std::process::Command;
 use std::time::Duration;
 
 const ETCD: &str = "http://127.0.0.1:2379";
-const PORT: u16 = 6443;
+/// Where the API server listens.
+pub(crate) const PORT: u16 = 6443;
+/// The address of its Service, the first of the services' range.
+pub(crate) const API_SERVICE: &str = "10.96.0.1";
 /// etcd takes a fraction of a second, the API server three; far more on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -26,6 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 #[derive(Debug, Clone, Default)]
 pub struct ControlPlaneSpec {
     emulated_version: Option<String>,
+    controllers: bool,
     arguments: Vec<String>,
 }
 
@@ -43,6 +50,13 @@ impl ControlPlaneSpec {
         self
     }
 
+    /// Runs the controller manager and the scheduler too, for nodes with pods.
+    #[must_use]
+    pub fn with_controllers(mut self) -> ControlPlaneSpec {
+        self.controllers = true;
+        self
+    }
+
     /// Adds an argument for the API server.
     #[must_use]
     pub fn argument(mut self, argument: &str) -> ControlPlaneSpec {
@@ -57,6 +71,7 @@ pub struct ControlPlane {
     bed: Bed,
     spec: ControlPlaneSpec,
     pki: Pki,
+    controllers: Vec<Daemon>,
     apiserver: Option<Daemon>,
     etcd: Option<Daemon>,
 }
@@ -70,10 +85,12 @@ impl ControlPlane {
         let folder = bed.folder().join("control-plane");
         std::fs::create_dir_all(&folder).context("making the control plane's folder")?;
         let pki = Pki::make(&folder)?;
-        let mut plane = ControlPlane { bed: bed.clone(), spec, pki, apiserver: None, etcd: None };
+        let mut plane =
+            ControlPlane { bed: bed.clone(), spec, pki, controllers: Vec::new(), apiserver: None, etcd: None };
         plane.write_admin_kubeconfig()?;
         plane.start_etcd()?;
         plane.start_apiserver()?;
+        plane.start_controllers()?;
         Ok(plane)
     }
 
@@ -159,6 +176,7 @@ impl ControlPlane {
         ] {
             server.arg(format!("--{flag}={}", self.pki.file(file).display()));
         }
+        server.args(self.kubelet_client_arguments());
         if let Some(version) = &self.spec.emulated_version {
             server.arg(format!("--emulated-version={version}"));
         }
@@ -182,7 +200,8 @@ impl ControlPlane {
 
 impl Drop for ControlPlane {
     fn drop(&mut self) {
-        // The server first, or it would fill its log with complaints about etcd.
+        // From the top down, or they would fill their logs with complaints about what is below them.
+        self.controllers.clear();
         self.apiserver = None;
         self.etcd = None;
         let _ = std::fs::remove_dir_all(self.folder());

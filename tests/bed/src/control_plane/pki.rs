@@ -8,6 +8,9 @@ use anyhow::Context;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// With this certificate the API server asks kubelets, for logs and commands in pods.
+pub const KUBELET_CLIENT: &str = "kubelet-client";
+
 #[derive(Debug)]
 pub struct Pki {
     folder: PathBuf,
@@ -25,6 +28,7 @@ impl Pki {
              IP:{HOST_IPV4},IP:{HOST_IPV6},IP:127.0.0.1,IP:10.96.0.1"
         );
         pki.certificate("apiserver", "/CN=kube-apiserver", &format!("{names}\nextendedKeyUsage=serverAuth"))?;
+        pki.user(KUBELET_CLIENT, "kube-apiserver", &["system:masters"])?;
         Ok(pki)
     }
 

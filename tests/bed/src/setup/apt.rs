@@ -3,9 +3,10 @@
 //! The throw-away one lives in the cache and takes its mirror from the machine's own sources at run time, so no
 //! address is ever written into the project, and the machine's own package lists are not touched.
 
+use super::mirror;
 use crate::layout::Layout;
 use crate::{Result, host};
-use anyhow::{Context, bail};
+use anyhow::Context;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -31,7 +32,8 @@ impl Apt {
         }
         let sources = home.join("sources.list");
         let signed = if Path::new(KEYRING).exists() { format!("[signed-by={KEYRING}] ") } else { String::new() };
-        std::fs::write(&sources, format!("deb {signed}{} {suite} main\n", mirror()?)).context("writing apt sources")?;
+        std::fs::write(&sources, format!("deb {signed}{} {suite} main\n", mirror::of_the_machine()?))
+            .context("writing apt sources")?;
         let options = vec![
             format!("Dir::Etc::SourceList={}", sources.display()),
             format!("Dir::Etc::SourceParts={}/none", home.display()),
@@ -87,52 +89,4 @@ fn downloads(layout: &Layout) -> Result<PathBuf> {
     let folder = layout.cache().join("apt/downloads");
     std::fs::create_dir_all(&folder).context("making the folder for downloads")?;
     Ok(folder)
-}
-
-/// The code name of the running Debian: `bookworm`.
-pub fn codename() -> Result<String> {
-    let release = std::fs::read_to_string("/etc/os-release").context("reading /etc/os-release")?;
-    let name = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
-    let name = name.context("/etc/os-release names no VERSION_CODENAME: is this a Debian machine?")?;
-    Ok(name.trim_matches('"').to_owned())
-}
-
-/// The mirror from which the machine takes the main suite of its release.
-fn mirror() -> Result<String> {
-    let mut targets = Command::new("apt-get");
-    targets.args([
-        "indextargets",
-        "--format",
-        "$(RELEASE) $(CODENAME) $(COMPONENT) $(REPO_URI)",
-        "Created-By: Packages",
-    ]);
-    let listing = host::run(&mut targets)?;
-    let Some(mirror) = mirror_in(&listing, &codename()?) else {
-        bail!("the machine's apt sources name no mirror for Debian {}: add one and try again", codename()?);
-    };
-    Ok(mirror)
-}
-
-fn mirror_in(listing: &str, codename: &str) -> Option<String> {
-    listing.lines().find_map(|line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let &[release, name, "main", uri] = words.as_slice() else { return None };
-        (release == codename || name == codename).then(|| uri.to_owned())
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::mirror_in;
-
-    const LISTING: &str = "bookworm-security bookworm-security main http://mirror.example/security/
-bookworm bookworm contrib http://mirror.example/other/
-oldstable bookworm main http://mirror.example/debian/
-";
-
-    #[test]
-    fn the_mirror_is_that_of_the_release_itself_not_of_its_updates() {
-        assert_eq!(mirror_in(LISTING, "bookworm").as_deref(), Some("http://mirror.example/debian/"));
-        assert_eq!(mirror_in(LISTING, "trixie"), None);
-    }
 }

@@ -4,7 +4,8 @@
 //! which spares several seconds of decompression under emulation), `release` and `modules/`. A folder that is
 //! there is complete: it is made under another name and renamed at the end.
 
-use super::apt::{self, Apt};
+use super::apt::Apt;
+use super::mirror;
 use crate::layout::Layout;
 use crate::progress::stage;
 use crate::{Result, host};
@@ -107,7 +108,7 @@ fn folder(layout: &Layout, kernel: Kernel) -> PathBuf {
 fn fetch(layout: &Layout, kernel: Kernel) -> Result<()> {
     let apt = match kernel {
         Kernel::V6_1 => Apt::of_the_machine(layout)?,
-        Kernel::V6_12 => Apt::of_suite(layout, &format!("{}-backports", apt::codename()?))?,
+        Kernel::V6_12 => Apt::of_suite(layout, &format!("{}-backports", mirror::codename()?))?,
     };
     apt.update()?;
     let package = image_package(&apt, kernel)?;

@@ -8,6 +8,7 @@
 mod apt;
 mod kernels;
 mod kvm;
+pub(crate) mod mirror;
 mod packages;
 mod programs;
 
@@ -17,7 +18,7 @@ use crate::progress::stage;
 use anyhow::{Context, bail};
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(crate) use packages::finish as finish_installing;
 
@@ -40,7 +41,7 @@ impl Ground {
         if !nix::unistd::geteuid().is_root() {
             bail!("set-up installs packages and makes network namespaces: run it as root");
         }
-        let _alone = lock(layout)?;
+        let _alone = lock(&layout.cache().join("setup.lock"))?;
         std::thread::scope(|scope| {
             // The Go builds are long and need none of the packages.
             let programs = scope.spawn(|| programs::ensure(layout));
@@ -80,7 +81,7 @@ impl Ground {
         kernels::files(&self.layout, kernel)
     }
 
-    /// The path of a built program: `kube-apiserver`, `kubectl`, `etcd` or `csi-sanity`.
+    /// The path of a built program: `kube-apiserver`, `kubelet`, `helm`, ...
     ///
     /// # Errors
     /// When there is no such program in `tests/tools`, or it was removed meanwhile.
@@ -89,10 +90,10 @@ impl Ground {
     }
 }
 
-/// Held while set-up runs; the kernel drops it with the process, however that ends.
-fn lock(layout: &Layout) -> Result<Flock<File>> {
-    let path = layout.cache().join("setup.lock");
-    let file = File::create(&path).with_context(|| format!("opening {}", path.display()))?;
+/// Held while set-up runs, or what else two processes must not do at once; the kernel drops it with the process,
+/// however that ends.
+pub(crate) fn lock(path: &Path) -> Result<Flock<File>> {
+    let file = File::create(path).with_context(|| format!("opening {}", path.display()))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(lock),
         Err((file, nix::errno::Errno::EWOULDBLOCK)) => stage("waiting for another set-up to finish", || {

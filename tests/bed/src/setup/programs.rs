@@ -45,7 +45,10 @@ const MODULES: &[GoModule] = &[
         linker_flags: KUBERNETES_VERSION,
         programs: &[
             Program { name: "kube-apiserver", package: "k8s.io/kubernetes/cmd/kube-apiserver" },
+            Program { name: "kube-controller-manager", package: "k8s.io/kubernetes/cmd/kube-controller-manager" },
+            Program { name: "kube-scheduler", package: "k8s.io/kubernetes/cmd/kube-scheduler" },
             Program { name: "kubectl", package: "k8s.io/kubernetes/cmd/kubectl" },
+            Program { name: "kubelet", package: "k8s.io/kubernetes/cmd/kubelet" },
         ],
     },
     GoModule {
