@@ -10,6 +10,7 @@ pub mod charts;
 mod crashes;
 mod csi;
 mod deletion;
+pub mod installed;
 mod node;
 mod operator;
 mod placement;

@@ -21,7 +21,8 @@ mod vm;
 mod wire;
 
 /// Every test, in the order in which they run.
-const TESTS: &[&[Test]] = &[smoke::TESTS, wire::TESTS, cluster::charts::TESTS, cluster::TESTS, vm::TESTS];
+const TESTS: &[&[Test]] =
+    &[smoke::TESTS, wire::TESTS, cluster::charts::TESTS, cluster::TESTS, cluster::installed::TESTS, vm::TESTS];
 
 fn main() -> ExitCode {
     cli::run(Repertoire { tests: &TESTS.concat(), demo: demo::tell, bench: perf::bench })

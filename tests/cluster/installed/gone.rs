@@ -1,0 +1,48 @@
+//! Taking Lunette off a cluster: refused while there is something to lose, complete when there is not.
+
+use anyhow::ensure;
+use lunette_bed::{Context, Result};
+
+use super::super::site::{SYSTEM, patiently};
+use super::site::Installed;
+
+pub fn nothing_is_left(context: &Context) -> Result<()> {
+    let site = context.shared(Installed::up)?;
+    site.lun("last", None)?;
+    let uninstall = ["uninstall", "lunette", "--wait", "--timeout", "240s"];
+    site.helm().run(uninstall)?.refused()?;
+    let why = site.plane.kubectl_must(["logs", "-n", SYSTEM, "job/lunette-uninstall-check"])?;
+    ensure!(why.contains("not uninstalled: there are") && why.contains("LunPools (fast)"), "{why}");
+    site.agents_are_ready()?;
+    site.plane.kubectl_must(["delete", "luns", "--all", "-n", "prod", "--timeout=120s"])?;
+    site.plane.kubectl_must(["delete", "lunpools", "--all", "--timeout=120s"])?;
+    site.helm().run(uninstall)?.ok()?;
+    for node in &site.nodes {
+        let vm = node.vm();
+        vm.wait_for("! pgrep -x lunette-node", super::site::PATIENCE)?;
+        let left = vm.must("find /sys/kernel/config/target -name '*lunette*'; ls /var/lib/lunette/pool")?;
+        ensure!(left.is_empty(), "left on {}:\n{left}", node.name());
+        vm.dmesg_must_be_clean()?;
+    }
+    nothing_is_left_in_the_api(&site)
+}
+
+/// The kinds stay, and the namespace, which Helm did not make; nothing else.
+fn nothing_is_left_in_the_api(site: &Installed) -> Result<()> {
+    let kinds = "deployments,daemonsets,jobs,pods,serviceaccounts,roles,rolebindings,networkpolicies,secrets,leases";
+    // The pods of hooks go a moment after their Jobs.
+    patiently(|| {
+        let left = site.plane.kubectl_must(["get", kinds, "-n", SYSTEM, "-o", "name"])?;
+        ensure!(left == "serviceaccount/default", "left in the namespace:\n{left}");
+        Ok(())
+    })?;
+    let kinds = "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings";
+    let all = site.plane.kubectl_must(["get", kinds, "-o", "name"])?;
+    let left: Vec<&str> = all.lines().filter(|name| name.contains("lunette")).collect();
+    ensure!(left.is_empty(), "left in the cluster: {left:?}");
+    let nodes = site.plane.kubectl_must(["get", "lunnodes", "-o", "name"])?;
+    ensure!(nodes.is_empty(), "{nodes}");
+    let grants = site.plane.kubectl_must(["get", "roles,rolebindings", "-n", "prod", "-o", "name"])?;
+    ensure!(grants.is_empty(), "grants are left: {grants}");
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! The cluster that these tests share: control plane, two nodes, a client, and Lunette installed by Helm.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use lunette_bed::{
+    Bed, ClusterNode, Context, ControlPlane, ControlPlaneSpec, DiskSpec, Image, Result, Vm, VmSpec, images,
+};
+use serde_json::{Value, json};
+
+use super::super::charts::helm::Helm;
+use super::super::site::SYSTEM;
+
+/// How long what needs pods may take on an emulated machine that others use too.
+pub const PATIENCE: Duration = Duration::from_secs(240);
+const TIMEOUT: &str = "240s";
+/// Where the nodes' data disk is mounted.
+const DATA: &str = "/var/lib/lunette";
+
+/// A cluster with Lunette on it.
+#[derive(Debug)]
+pub struct Installed {
+    pub nodes: [ClusterNode; 2],
+    pub client: Vm,
+    pub plane: ControlPlane,
+    pub bed: Bed,
+}
+
+impl Installed {
+    /// Makes it.
+    pub fn up(context: &Context) -> Result<Installed> {
+        let bed = context.bed()?;
+        let disk = images::disk(&bed, &our_images(&bed)?)?;
+        let plane = ControlPlane::start(&bed, ControlPlaneSpec::new().with_controllers())?;
+        let data = || DiskSpec::empty("data", 4 << 30);
+        let specs = [VmSpec::new("node-a").disk(data()), VmSpec::new("node-b").disk(data())];
+        let (nodes, client) = std::thread::scope(|scope| {
+            let client = scope.spawn(|| Vm::boot(&bed, VmSpec::new("client")));
+            let nodes = ClusterNode::boot_all(&bed, &plane, specs, &disk);
+            (nodes, client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        let site = Installed { nodes: nodes?, client: client?, plane, bed };
+        site.client.start_iscsid()?;
+        for node in &site.nodes {
+            node.vm().must(format!(
+                "mkfs.ext4 -q /dev/vda && mkdir -p {DATA} && mount /dev/vda {DATA} && mkdir {DATA}/pool"
+            ))?;
+        }
+        site.install()?;
+        Ok(site)
+    }
+
+    fn install(&self) -> Result<()> {
+        let helm = self.helm();
+        let chart = helm.chart("lunette");
+        helm.run(["install", "lunette", &chart, "--create-namespace", "--wait", "--timeout", TIMEOUT])?.ok()?;
+        self.plane.ensure_namespace("prod")?;
+        self.apply(&super::super::site::pool("fast", |_| ()))?;
+        for node in &self.nodes {
+            let ready = |lun_node: &Value| lun_node["status"]["pools"]["fast"]["ready"] == true;
+            self.plane.wait_for_json(["lunnode", node.name()], PATIENCE, ready)?;
+        }
+        Ok(())
+    }
+
+    /// Helm as the cluster's administrator.
+    pub fn helm(&self) -> Helm<'_> {
+        Helm::of(&self.bed, &self.plane)
+    }
+
+    /// Applies an object as an administrator.
+    pub fn apply(&self, object: &Value) -> Result<()> {
+        let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+        self.plane.kubectl_with_input(apply, &object.to_string())?.ok().map(drop)
+    }
+
+    /// A Lun for the client, pinned to a node where that is said, once it is served.
+    pub fn lun(&self, name: &str, node: Option<&str>) -> Result<Value> {
+        self.apply(&super::super::site::lun(name, |spec| {
+            spec["size"] = json!("256Mi");
+            spec["reclaimPolicy"] = json!("Delete");
+            spec["initiators"] = json!([{ "iqn": self.client.initiator_name() }]);
+            if let Some(node) = node {
+                spec["nodeName"] = json!(node);
+            }
+        }))?;
+        self.plane.wait_for_json(["lun", name, "-n", "prod"], PATIENCE, |lun| lun["status"]["state"] == "Ready")
+    }
+
+    /// The name of the agent's pod on a node.
+    pub fn agent_pod(&self, node: &str) -> Result<String> {
+        let field = format!("spec.nodeName={node}");
+        let ours = ["pods", "-n", SYSTEM, "-l", "app.kubernetes.io/name=lunette-node", "--field-selector", &field];
+        let pods = self.plane.get_json(ours)?;
+        let alive =
+            pods["items"].as_array().into_iter().flatten().find(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+        let name = alive.and_then(|pod| pod["metadata"]["name"].as_str());
+        Ok(name.with_context(|| format!("no agent on {node}"))?.to_owned())
+    }
+
+    /// Waits until every agent is there and as the DaemonSet wants it.
+    pub fn agents_are_ready(&self) -> Result<()> {
+        let wait = ["rollout", "status", "daemonset/lunette-node", "-n", SYSTEM, "--timeout", TIMEOUT];
+        self.plane.kubectl_must(wait).map(drop)
+    }
+}
+
+/// The images of the checkout's Dockerfiles, with the programs as they are built now.
+fn our_images(bed: &Bed) -> Result<[Image; 2]> {
+    let image = |name: &str| {
+        let program = super::super::site::binary(bed, &format!("lunette-{name}"));
+        let dockerfile = bed.ground().layout().checkout().join("images").join(format!("{name}.Dockerfile"));
+        let text = std::fs::read_to_string(&dockerfile);
+        let text = text.with_context(|| format!("reading {}", dockerfile.display()))?;
+        let tag = env!("CARGO_PKG_VERSION");
+        Ok::<Image, lunette_bed::Error>(Image::new(&format!("lunette-{name}:{tag}"), &text, &[program]))
+    };
+    Ok([image("operator")?, image("node")?])
+}
