@@ -1,12 +1,12 @@
 //! How a LUN can be reached, from the kernel's words to SCSI's.
 
-use lunette_lio::{Configfs, Found, Port, Ports};
+use lunette_lio::{Configfs, Found, Iqn, Port, Ports};
 use lunette_scsi::{Access, AccessState, PortGroup, TargetPort};
 
 /// Reads the ports of the LUN that was found. Nothing where it has none yet, or where the kernel does not
 /// say: a LUN serves without, and initiators then see no port groups.
-pub fn read(fs: &dyn Configfs, found: &Found) -> Option<Access> {
-    let ports = lunette_lio::ports(fs, found);
+pub fn read(fs: &dyn Configfs, found: &Found, target: &Iqn) -> Option<Access> {
+    let ports = lunette_lio::ports(fs, found, target);
     let ports = ports.inspect_err(|error| tracing::warn!(uid = %found.uid, %error, "target ports are not known"));
     ports.ok().flatten().and_then(access)
 }

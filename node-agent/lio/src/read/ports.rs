@@ -9,8 +9,10 @@ use serde::Serialize;
 
 use super::{ReadError, number, optional_number, text};
 use crate::configfs::Configfs;
+use crate::iqn::Iqn;
+use crate::name::{LunNumber, TpgTag};
 use crate::node::Node;
-use crate::tree::{Found, Lun};
+use crate::tree::Found;
 
 /// The ports of one LUN.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,7 +47,7 @@ pub struct PortGroup {
 pub struct Port {
     /// The relative port identifier.
     pub relative_id: u16,
-    /// Its SCSI name: the target's, and the group's tag (RFC 7143 4.2.7.1).
+    /// Its SCSI name: the target's, and the group's tag (RFC 7143 4.2.7.1); empty where the fabric gives none.
     pub name: String,
 }
 
@@ -60,16 +62,17 @@ const STATES: [(u8, &str); 7] = [
     (0xf, "alua_support_transitioning"),
 ];
 
-/// Reads the ports of the LUN that was found; `None` while it has no backstore.
+/// Reads the ports of the LUN whose backstore was found and whose target has this name; `None` while it has
+/// no backstore. Ports that were made since it was found count too.
 ///
 /// # Errors
 /// When configfs cannot be read.
-pub fn ports(fs: &dyn Configfs, found: &Found) -> Result<Option<Ports>, ReadError> {
+pub fn ports(fs: &dyn Configfs, found: &Found, target: &Iqn) -> Result<Option<Ports>, ReadError> {
     let group = found.device().child("alua/default_tg_pt_gp");
     if text(fs, &group.child("tg_pt_gp_id"))?.is_none() {
         return Ok(None);
     }
-    Ok(Some(Ports { group: read_group(fs, &group)?, ports: read_ports(fs, found)? }))
+    Ok(Some(Ports { group: read_group(fs, &group)?, ports: read_ports(fs, found, target)? }))
 }
 
 fn read_group(fs: &dyn Configfs, group: &Node) -> Result<PortGroup, ReadError> {
@@ -91,16 +94,16 @@ fn read_group(fs: &dyn Configfs, group: &Node) -> Result<PortGroup, ReadError> {
     })
 }
 
-fn read_ports(fs: &dyn Configfs, found: &Found) -> Result<Vec<Port>, ReadError> {
+/// The port of the network, and that of the local disk, whose fabric gives it no SCSI name.
+fn read_ports(fs: &dyn Configfs, found: &Found, target: &Iqn) -> Result<Vec<Port>, ReadError> {
+    let network = (Node::tpg(target, TpgTag::ONLY), format!("{target},t,0x{:04x}", TpgTag::ONLY.0));
+    let local = (Node::loop_tpg(&found.uid), String::new());
     let mut ports = Vec::new();
-    let Some(target) = &found.export.target else { return Ok(ports) };
-    for (tag, tpg) in &target.tpgs {
-        for (number, _) in tpg.luns.iter().filter(|(_, lun)| **lun == Lun::Linked) {
-            let index = Node::tpg(&target.iqn, *tag).lun(*number).child("statistics/scsi_port/indx");
-            // Not there: the link went while we read.
-            if let Some(relative_id) = optional_number(fs, &index)? {
-                ports.push(Port { relative_id, name: format!("{},t,0x{:04x}", target.iqn, tag.0) });
-            }
+    for (tpg, name) in [network, local] {
+        // The kernel has no number for a LUN that leads nowhere.
+        let index = tpg.lun(LunNumber(0)).child("statistics/scsi_port/indx");
+        if let Some(relative_id) = optional_number(fs, &index)? {
+            ports.push(Port { relative_id, name });
         }
     }
     ports.sort();
@@ -110,14 +113,14 @@ fn read_ports(fs: &dyn Configfs, found: &Found) -> Result<Vec<Port>, ReadError> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixtures::{export, initiator, kernel_with, prefix, read, uid};
+    use crate::fixtures::{export, initiator, kernel_with, read, target};
     use crate::tree::Acl;
 
     #[test]
     fn the_ports_of_a_linked_lun_are_those_of_the_kernel() {
         let fs = kernel_with(&export([(initiator("alice"), Acl::new(None, false))]));
         let found = read(&fs);
-        let ports = ports(&fs, &found).unwrap().unwrap();
+        let ports = ports(&fs, &found, &target()).unwrap().unwrap();
         let group = PortGroup {
             supported: vec![0x0, 0x1, 0x2, 0x3, 0x4, 0xe, 0xf],
             implicit: true,
@@ -125,8 +128,7 @@ mod tests {
             ..PortGroup::default()
         };
         assert_eq!(ports.group, group);
-        let iqn = prefix().target(&uid());
-        assert_eq!(ports.ports, [Port { relative_id: 1, name: format!("{iqn},t,0x0001") }]);
+        assert_eq!(ports.ports, [Port { relative_id: 1, name: format!("{},t,0x0001", target()) }]);
     }
 
     #[test]
@@ -142,7 +144,7 @@ mod tests {
         ] {
             fs.overwrite(&group.child(attribute), value);
         }
-        let group = ports(&fs, &found).unwrap().unwrap().group;
+        let group = ports(&fs, &found, &target()).unwrap().unwrap().group;
         assert_eq!((group.state, group.preferred, group.implicit, group.explicit), (2, true, true, false));
         assert!(!group.supported.contains(&0xe));
     }
@@ -150,6 +152,6 @@ mod tests {
     #[test]
     fn a_lun_without_backstore_has_no_ports() {
         let fs = crate::configfs::Fake::new();
-        assert_eq!(ports(&fs, &read(&fs)).unwrap(), None);
+        assert_eq!(ports(&fs, &read(&fs), &target()).unwrap(), None);
     }
 }

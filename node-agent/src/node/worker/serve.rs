@@ -58,8 +58,8 @@ impl Worker {
         // What is wrong with the network is no matter to a local disk.
         let outcome = self.ensure_local(&wanted, assignment, &found).await;
         self.tell_of_a_failed_disk(&found, &outcome);
+        self.ensure_access_is_known(&wanted, found).await;
         target?;
-        self.ensure_access_is_known(found).await?;
         self.progress.capacity = Some(wanted.spec.size);
         self.progress.allocated = self.allocated(&wanted, &pool).await;
         if let Some(sessions) = export::sessions(&self.context, &self.uid, &wanted.iqn).await {

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use lunette_api::conditions::reasons;
 use lunette_backend::OpenOptions;
-use lunette_lio::{Found, Lun};
+use lunette_lio::Found;
 use lunette_scsi::Access;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
+use super::super::access;
 use super::super::intent::Intent;
 use super::super::mode_record::ModeRecord;
 use super::super::wanted::Wanted;
-use super::super::{access, export};
 use super::{DRAIN_WITHIN, FIRST_PAUSE, Worker, doubled, told};
 use crate::lun::{Ended, Job, LunThread, Order, Rates, State};
 use crate::storage::AnyPool;
@@ -91,19 +91,16 @@ impl Worker {
     }
 
     /// Tells the thread through which ports the LUN is reached, and in which state they are, unless it has been
-    /// told so. The kernel makes ports with the target, which is later than the thread; `found` is what stood
-    /// before that.
-    pub(super) async fn ensure_access_is_known(&mut self, found: Found) -> Result<(), Trouble> {
-        let found = if is_linked(&found) { found } else { export::read(&self.context, &self.uid).await? };
-        let configfs = Arc::clone(&self.context.configfs);
-        let read = spawn_blocking(move || access::read(configfs.as_ref(), &found)).await;
+    /// told so. The kernel makes ports with the targets, which is later than the thread.
+    pub(super) async fn ensure_access_is_known(&mut self, wanted: &Wanted, found: Found) {
+        let (configfs, target) = (Arc::clone(&self.context.configfs), wanted.iqn.clone());
+        let read = spawn_blocking(move || access::read(configfs.as_ref(), &found, &target)).await;
         if let (Ok(Some(access)), Some(running)) = (read, &mut self.thread)
             && running.access.as_ref() != Some(&access)
         {
             running.thread.order(Order::Reached(access.clone()));
             running.access = Some(access);
         }
-        Ok(())
     }
 
     /// Has the thread keep the limits that are wanted, unless it was told to before. A thread that has just been
@@ -169,7 +166,10 @@ impl Worker {
             found: found.clone(),
             volume: wanted.volume.clone(),
             options: wanted.options.clone(),
-            config: Box::new(move || for_thread.scsi(record, access::read(configfs.as_ref(), &standing))),
+            config: Box::new(move || {
+                let access = access::read(configfs.as_ref(), &standing, &for_thread.iqn);
+                for_thread.scsi(record, access)
+            }),
             configfs: Arc::clone(&self.context.configfs),
             kernel: self.context.kernel.clone(),
         };
@@ -181,12 +181,6 @@ impl Worker {
             )
         })
     }
-}
-
-/// Whether a target leads to the LUN.
-fn is_linked(found: &Found) -> bool {
-    let tpgs = found.export.target.iter().flat_map(|target| target.tpgs.values());
-    tpgs.flat_map(|tpg| tpg.luns.values()).any(|lun| *lun == Lun::Linked)
 }
 
 fn is_no_service(intent: &Intent) -> bool {
