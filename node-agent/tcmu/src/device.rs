@@ -8,7 +8,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::journal::{self, Doubt, History, Interrupted, Journal};
+use crate::map::Map;
 use crate::{AttachError, Ring};
 
 /// The UIO device cannot be used, or not any more.
@@ -73,19 +75,44 @@ pub enum DeviceError {
 
 /// A UIO device that is ours and mapped, its ring not yet looked at.
 ///
-/// Reset the ring now if an earlier agent may have left commands in it, then [`Claim::attach`].
+/// With a journal, [`Claim::resume`] where an earlier agent left off. Else, reset the ring if one may have left
+/// commands in it, then [`Claim::attach`].
 #[derive(Debug)]
 pub struct Claim {
     file: File,
     memory: MmapRaw,
     name: String,
+    /// The inode of the device's directory in sysfs, which is never used again (`__kernfs_new_node`).
+    incarnation: u64,
+}
+
+/// A ring that goes on where a dead agent left off.
+pub struct Resumed {
+    /// The device.
+    pub device: Device,
+    /// The ring.
+    pub ring: Ring,
+    /// The commands that were in flight. All of them are to be answered.
+    pub interrupted: Vec<Interrupted>,
+    /// What was answered before.
+    pub history: History,
+}
+
+/// A journal that does not say where to go on.
+pub struct Refused {
+    /// The device, as it was.
+    pub claim: Claim,
+    /// The journal, void.
+    pub journal: Journal,
+    /// Why.
+    pub doubt: Doubt,
 }
 
 impl Claim {
     /// A device that is no UIO file: `memory` is mapped for reading and writing from its first byte.
     #[cfg(any(test, feature = "test-utils"))]
-    pub(crate) fn new(fd: std::os::fd::OwnedFd, memory: MmapRaw, name: String) -> Self {
-        Self { file: fd.into(), memory, name }
+    pub(crate) fn new(fd: std::os::fd::OwnedFd, memory: MmapRaw, name: String, incarnation: u64) -> Self {
+        Self { file: fd.into(), memory, name, incarnation }
     }
 
     /// The device's name: `tcm-user/<hba>/<backstore>/<dev_config>`. UIO numbers are reused, so compare it with what
@@ -102,6 +129,42 @@ impl Claim {
     /// The memory does not hold a ring that we know.
     pub fn attach(self) -> Result<(Device, Ring), AttachError> {
         Ok((Device { file: self.file }, Ring::attach(self.memory)?))
+    }
+
+    /// The same, keeping a journal from here on.
+    ///
+    /// # Errors
+    /// See [`Claim::attach`].
+    pub fn attach_with(self, journal: Journal) -> Result<(Device, Ring), AttachError> {
+        let incarnation = self.incarnation;
+        let (device, mut ring) = self.attach()?;
+        ring.keep_journal(journal, incarnation);
+        Ok((device, ring))
+    }
+
+    /// Goes on where the keeper of `journal` stopped, however it did, without a reset. Kick the device once: what was
+    /// answered last may not have been noticed.
+    ///
+    /// # Errors
+    /// Journal and ring do not agree in every point: reset the ring and attach.
+    pub fn resume(self, journal: Journal) -> Result<Resumed, Box<Refused>> {
+        let Self { file, memory, name, incarnation } = self;
+        let refused = |file, memory, mut journal: Journal, doubt| {
+            journal.invalidate();
+            Err(Box::new(Refused { claim: Self { file, memory, name, incarnation }, journal, doubt }))
+        };
+        let map = match Map::new(memory) {
+            Ok(map) => map,
+            Err((_, memory)) => return refused(file, memory, journal, Doubt::Foreign),
+        };
+        let owner = map.owner_of(&journal, incarnation);
+        match journal::plan(&map, &journal, owner) {
+            Err(doubt) => refused(file, map.into_raw(), journal, doubt),
+            Ok(plan) => {
+                let (ring, interrupted, history) = Ring::resume(map, journal, plan);
+                Ok(Resumed { device: Device { file }, ring, interrupted, history })
+            }
+        }
     }
 }
 
@@ -130,9 +193,10 @@ impl Device {
             return Err(DeviceError::Foreign { path: path.into(), name });
         }
         let len = map_size(&about.join("maps/map0/size"))?;
+        let incarnation = incarnation(&about)?;
         let memory = MmapOptions::new().len(len).map_raw(&file);
         let memory = memory.map_err(|source| DeviceError::Map { path: path.into(), len, source })?;
-        Ok(Claim { file, memory, name })
+        Ok(Claim { file, memory, name, incarnation })
     }
 
     /// Sets whether [`Device::consume`] blocks until there is an event. Set it before the descriptor is
@@ -222,6 +286,11 @@ fn ended(e: io::Error, removed: Errno) -> DeviceError {
 fn attribute(path: &Path) -> Result<String, DeviceError> {
     let text = fs::read_to_string(path).map_err(|source| DeviceError::Sysfs { path: path.into(), source })?;
     Ok(text.trim_end_matches('\n').to_owned())
+}
+
+fn incarnation(about: &Path) -> Result<u64, DeviceError> {
+    let found = fs::metadata(about).map_err(|source| DeviceError::Sysfs { path: about.into(), source })?;
+    Ok(found.ino())
 }
 
 /// sysfs writes it as `0x2100000`.

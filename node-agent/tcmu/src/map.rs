@@ -18,6 +18,7 @@ use lunette_iobuf::DataBuf;
 use memmap2::MmapRaw;
 
 use crate::abi::{self, capability, command, header, mailbox, op, tmr, uflag};
+use crate::journal::{Journal, Owner};
 use crate::{Reply, cursor};
 
 /// What this kernel's ring can do beyond the least that we ask for (mailbox flags, never a kernel version).
@@ -165,20 +166,44 @@ pub(crate) struct Segment {
     len: usize,
 }
 
+impl Segment {
+    /// Offset in the mapping, and length: what [`Map::segment`] takes.
+    pub fn place(&self) -> (u64, u64) {
+        (self.at as u64, self.len as u64)
+    }
+}
+
 impl Map {
-    pub fn new(raw: MmapRaw) -> Result<Self, AttachError> {
-        let len = raw.len();
+    /// Checks the layout; the memory comes back if it is none that we know.
+    pub fn new(raw: MmapRaw) -> Result<Self, (AttachError, MmapRaw)> {
+        let mut map = Self { raw, ring_off: 0, ring_size: 0, data_off: 0, flags: 0 };
+        match map.check() {
+            Ok(()) => Ok(map),
+            Err(error) => Err((error, map.raw)),
+        }
+    }
+
+    /// The memory, given up.
+    pub fn into_raw(self) -> MmapRaw {
+        self.raw
+    }
+
+    /// Whose a journal of this ring is.
+    pub fn owner_of(&self, journal: &Journal, incarnation: u64) -> Owner {
+        journal.owner(incarnation, self.ring_size, self.raw.len())
+    }
+
+    fn check(&mut self) -> Result<(), AttachError> {
+        let len = self.raw.len();
         if len < mailbox::SIZE {
             return Err(AttachError::TooSmall { len });
         }
-        let mut map = Self { raw, ring_off: 0, ring_size: 0, data_off: 0, flags: 0 };
-        map.check_abi()?;
-        map.check_layout()?;
-        Ok(map)
+        self.check_abi()?;
+        self.check_layout()
     }
 
     fn check_abi(&mut self) -> Result<(), AttachError> {
-        // SAFETY: `new` saw that a whole mailbox is mapped.
+        // SAFETY: `check` saw that a whole mailbox is mapped.
         let (version, flags) = unsafe { (self.load(mailbox::VERSION), self.load(mailbox::FLAGS)) };
         if version != abi::MAILBOX_VERSION {
             return Err(AttachError::Version { found: version });
@@ -191,7 +216,7 @@ impl Map {
     }
 
     fn check_layout(&mut self) -> Result<(), AttachError> {
-        // SAFETY: `new` saw that a whole mailbox is mapped.
+        // SAFETY: `check` saw that a whole mailbox is mapped.
         let (off, size): (u32, u32) = unsafe { (self.load(mailbox::CMDR_OFF), self.load(mailbox::CMDR_SIZE)) };
         let len = self.raw.len();
         let end = u64::from(off) + u64::from(size);
@@ -236,11 +261,13 @@ impl Map {
     /// look at any moment, not only after a kick (`tcmu_unmap_work_fn` and `block_dev` in TCU).
     pub fn store_tail(&self, tail: u32) {
         debug_assert!(cursor::is_valid(tail, self.ring_size));
+        #[cfg(test)]
+        crate::fuse::burn();
         self.cursor(mailbox::CMD_TAIL).store(tail, Ordering::Release);
     }
 
     fn cursor(&self, at: usize) -> &AtomicU32 {
-        // SAFETY: the mailbox is mapped (`new`) as long as `self`, page-aligned, and `at` is a multiple of
+        // SAFETY: the mailbox is mapped (`check`) as long as `self`, page-aligned, and `at` is a multiple of
         // four in it. On our side these words are accessed through atomics only.
         unsafe { AtomicU32::from_ptr(self.raw.as_mut_ptr().add(at).cast()) }
     }
@@ -394,6 +421,8 @@ impl Map {
     /// As `load`; and the bytes are ours to write: not `len_op`, and between tail and parse cursor.
     unsafe fn store<T: Word>(&self, at: usize, value: T) {
         debug_assert!(at.is_multiple_of(size_of::<T>()) && at + size_of::<T>() <= self.raw.len());
+        #[cfg(test)]
+        crate::fuse::burn();
         // SAFETY: the caller's promise; a mapping is page-aligned, writable and lives as long as `self`.
         unsafe { self.raw.as_mut_ptr().add(at).cast::<T>().write_volatile(value) }
     }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use memmap2::MmapRaw;
 
 use crate::entry::{CdbBytes, Command, Entry, Reply};
+use crate::journal::{self, Fetched, History, Interrupted, Journal, Plan};
 use crate::map::{CommandSlot, Header, Kind, Map, Request, Segment};
 use crate::outstanding::{Outstanding, Ticket};
 use crate::{AttachError, Features, MAX_CDB, abi, cursor};
@@ -98,6 +99,8 @@ pub struct Ring {
     /// Room for one command's segments, kept to save an allocation.
     segments: Vec<Segment>,
     fault: Option<RingError>,
+    /// What a successor needs to know; nothing if it is to reset the ring.
+    journal: Option<Journal>,
 }
 
 /// Where in its entry a CDB lies, its length, and its first eight bytes: these are read once, as they
@@ -131,21 +134,63 @@ impl Ring {
     /// # Errors
     /// The mapping does not hold a ring of version 2 with out-of-order completion.
     pub(crate) fn attach(raw: MmapRaw) -> Result<Self, AttachError> {
-        let map = Map::new(raw)?;
+        let map = Map::new(raw).map_err(|(error, _)| error)?;
         let (tail, size) = (map.tail(), map.ring_size());
         if !cursor::is_valid(tail, size) {
             return Err(AttachError::Tail { tail, size });
         }
-        Ok(Self {
+        Ok(Self::at(map, tail, VecDeque::with_capacity(256), tail))
+    }
+
+    /// Goes on in the middle, as a journal's plan says; the commands that ran come out too.
+    pub(crate) fn resume(map: Map, mut journal: Journal, plan: Plan) -> (Self, Vec<Interrupted>, History) {
+        let history = journal.go_on(&plan);
+        let Plan { cursor, mut slots, filled, running, .. } = plan;
+        slots.drain(..filled);
+        let tail = map.tail();
+        let mut ring = Self::at(map, tail, slots, cursor);
+        ring.journal = Some(journal);
+        let interrupted = running.into_iter().filter_map(|command| ring.interrupted(&command)).collect();
+        (ring, interrupted, history)
+    }
+
+    fn at(map: Map, published: u32, slots: VecDeque<CommandSlot>, cursor: u32) -> Self {
+        Self {
             map: Arc::new(map),
-            cursor: tail,
-            head: tail,
-            published: tail,
-            slots: VecDeque::with_capacity(256),
+            cursor,
+            head: cursor,
+            published,
+            slots,
             outstanding: Outstanding::new(),
             segments: Vec::with_capacity(16),
             fault: None,
-        })
+            journal: None,
+        }
+    }
+
+    /// Keeps `journal` from here on. Nothing may have been read yet.
+    pub(crate) fn keep_journal(&mut self, mut journal: Journal, incarnation: u64) {
+        debug_assert!(self.slots.is_empty() && self.outstanding.count() == 0);
+        let owner = self.map.owner_of(&journal, incarnation);
+        journal.begin(owner, self.published);
+        self.journal = Some(journal);
+    }
+
+    /// A command that a dead agent left. There is at most one of an id.
+    fn interrupted(&mut self, command: &journal::Recorded) -> Option<Interrupted> {
+        let ticket = self.outstanding.issue(command.id)?;
+        let segments = command.segments.as_ref();
+        let segments: Option<Vec<Segment>> =
+            segments.and_then(|all| all.iter().map(|(base, len)| self.map.segment(*base, *len)).collect());
+        let request =
+            segments.map(|segments| journal::Request { cdb: command.cdb(), data: self.map.buffer(&segments) });
+        Some(Interrupted { ticket, request, resumes: command.resumes, since: command.since })
+    }
+
+    /// Whether a successor can go on where this ring is, whatever happens.
+    #[must_use]
+    pub fn has_journal(&self) -> bool {
+        self.journal.is_some()
     }
 
     /// The next entry, or `None` once all that the kernel has queued is read. It asks for no wakeup: to
@@ -160,7 +205,7 @@ impl Ring {
             Ok(Found::TaskManagement(entry)) => Ok(Some(*entry)),
             Ok(Found::Nothing) => Ok(None),
             Err(fault) => {
-                self.fault = Some(fault);
+                self.fail(fault);
                 Err(fault)
             }
         }
@@ -201,6 +246,9 @@ impl Ring {
         if tail == self.published || self.reset_fault().is_some() {
             return false;
         }
+        if let Some(journal) = &mut self.journal {
+            journal.publishing(tail);
+        }
         self.map.store_tail(tail);
         self.published = tail;
         true
@@ -236,7 +284,7 @@ impl Ring {
             return Err(fault);
         }
         while self.cursor != self.head || self.refresh()? {
-            let (header, next) = self.header()?;
+            let (header, next) = entry_at(&self.map, self.cursor, self.head)?;
             let found = match header.kind() {
                 Kind::Command => Found::Command(self.take(header)?),
                 Kind::TaskManagement => Found::TaskManagement(self.task_management(header)?),
@@ -273,20 +321,18 @@ impl Ring {
     fn reset_fault(&mut self) -> Option<RingError> {
         let found = self.map.tail();
         if found != self.published {
-            self.fault = Some(RingError::Reset { found, ours: self.published });
+            self.fail(RingError::Reset { found, ours: self.published });
         }
         self.fault.filter(|fault| matches!(fault, RingError::Reset { .. }))
     }
 
-    /// The header at the cursor, and where the entry after it starts.
-    fn header(&self) -> Result<(Header, u32), RingError> {
-        let (at, head, size) = (self.cursor, self.head, self.map.ring_size());
-        let header = self.map.header(at).ok_or(RingError::Head { head, cursor: at, size })?;
-        let len = header.len();
-        if len == 0 || len > size - at || len > cursor::distance(at, head, size) {
-            return Err(RingError::EntryLength { at, len });
+    /// What is wrong stays wrong, also for a successor.
+    #[cold]
+    fn fail(&mut self, fault: RingError) {
+        self.fault = Some(fault);
+        if let Some(mut journal) = self.journal.take() {
+            journal.invalidate();
         }
-        Ok((header, cursor::step(at, len, size)))
     }
 
     /// Checks a command and takes it into the books: all that can be wrong comes first, so that a
@@ -300,7 +346,21 @@ impl Ring {
         let id = header.cmd_id;
         let ticket = self.outstanding.issue(id).ok_or(RingError::DuplicateId { at, id })?;
         self.slots.push_back(slot);
+        self.write_down(id, slot, cdb, request.bidi_cnt > 0);
         Ok(Taken { ticket, slot, cdb, iov_cnt: request.iov_cnt })
+    }
+
+    /// Has the journal know of a command before anyone acts on it.
+    #[inline]
+    fn write_down(&mut self, id: u16, slot: CommandSlot, cdb: CdbPlace, is_bidirectional: bool) {
+        let Some(journal) = &mut self.journal else { return };
+        let map = &self.map;
+        let word = |n| if n == 0 { cdb.first } else { map.word(slot, cdb.at + 8 * n).unwrap_or(0) };
+        let mut segments = self.segments.iter().map(|segment| segment.place());
+        let segments = (!is_bidirectional).then_some(&mut segments);
+        if !journal.fetched(Fetched { id, cdb_len: cdb.len, cdb: word, segments }) {
+            self.journal = None;
+        }
     }
 
     /// The command just taken, as a value of its own.
@@ -349,6 +409,9 @@ impl Ring {
         }
         if let Some(slot) = self.slots.pop_front() {
             self.map.respond(slot, id, reply);
+            if let Some(journal) = &mut self.journal {
+                journal.answered(id);
+            }
         }
     }
 
@@ -356,6 +419,17 @@ impl Ring {
     fn tail(&self) -> u32 {
         self.slots.front().map_or(self.cursor, |slot| slot.at())
     }
+}
+
+/// The header of the entry at `at`, before `head`, and where the entry after it starts.
+pub(crate) fn entry_at(map: &Map, at: u32, head: u32) -> Result<(Header, u32), RingError> {
+    let size = map.ring_size();
+    let header = map.header(at).ok_or(RingError::Head { head, cursor: at, size })?;
+    let len = header.len();
+    if len == 0 || len > size - at || len > cursor::distance(at, head, size) {
+        return Err(RingError::EntryLength { at, len });
+    }
+    Ok((header, cursor::step(at, len, size)))
 }
 
 #[cfg(test)]

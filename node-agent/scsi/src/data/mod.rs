@@ -16,7 +16,7 @@ pub(crate) use rw::{
 };
 pub(crate) use sync::{parse_sync10, parse_sync16, synchronize_cache};
 pub use unmap::Unmap;
-pub(crate) use unmap::{parse_unmap, unmap};
+pub(crate) use unmap::{parse_unmap, unmap, unmapped};
 pub use verify::{ByteCheck, Verify};
 pub(crate) use verify::{parse_verify10, parse_verify12, parse_verify16, verify};
 pub use write_same::WriteSame;

@@ -52,6 +52,11 @@ pub(crate) async fn unmap<B: Backend>(disk: &ScsiDisk<B>, unmap: &Unmap, data: D
     Ok(Outcome::good())
 }
 
+/// The runs that an UNMAP with a parameter list of `len` bytes in `data` is about, unchecked.
+pub(crate) fn unmapped(data: &DataBuf, len: u32) -> Result<Vec<LbaRange>, Sense> {
+    descriptors(&parameter_list(data, len)?)
+}
+
 /// The runs of a parameter list, within the limits of VPD page B0h.
 fn read_list<B: Backend>(disk: &ScsiDisk<B>, list: &[u8]) -> Result<Vec<ByteRange>, Sense> {
     let limits = &disk.config.limits;

@@ -75,6 +75,8 @@ pub struct Kernel {
     tags: u64,
     blocked: bool,
     broken: bool,
+    /// See [`Kernel::recreate`].
+    incarnation: u64,
 }
 
 impl Kernel {
@@ -101,7 +103,14 @@ impl Kernel {
             tags: 0,
             blocked: false,
             broken: false,
+            incarnation: 1,
         }
+    }
+
+    /// The device was removed and another made in its place, under the same name.
+    pub fn recreate(&mut self) {
+        let (config, incarnation) = (self.config, self.incarnation + 1);
+        *self = Self { incarnation, ..Self::new(config) };
     }
 
     /// The device as an agent has it once opened. Call it again to play a restarted agent.
@@ -113,7 +122,7 @@ impl Kernel {
     /// The same, under the name that sysfs gives it.
     #[must_use]
     pub fn claim_named(&mut self, name: &str) -> Claim {
-        Claim::new(self.uio.open(), self.memory.second_mapping(), name.into())
+        Claim::new(self.uio.open(), self.memory.second_mapping(), name.into(), self.incarnation)
     }
 
     /// The device and its ring, attached.
