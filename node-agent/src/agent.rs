@@ -16,10 +16,12 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use crate::args::{Run, Serve};
 use crate::attach::{Desk, Order};
+use crate::handover::{self, Baton, Offers, Served, Succession, Successors};
 use crate::lun::Kernel;
 use crate::node::{Context, Node};
 use crate::source::{Kubernetes, Manifests, Presence, Source, View};
@@ -29,32 +31,124 @@ use crate::{attach, check, metrics, node, socket, status};
 /// How long asking for an API server's address may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
-/// Serves until told to stop.
+/// How long what is wanted may take to be known before we ask to succeed another agent.
+const KNOWN_WITHIN: Duration = Duration::from_secs(60);
+
+/// Serves until told to stop, or until a successor serves.
 ///
 /// # Errors
 /// What keeps the agent from starting, and what to do.
 pub async fn serve(args: Serve) -> anyhow::Result<()> {
-    let _only = only_agent(&args.run.lock())?;
+    let lock = match only_agent(&args.run.lock()) {
+        Ok(lock) => Some(lock),
+        Err(busy) if args.succeed => {
+            tracing::info!("{busy:#}; asking to succeed it");
+            None
+        }
+        Err(error) => return Err(error),
+    };
     raise_open_files();
     check::load_modules();
-    let node = node_name(args.node.as_deref())?;
-    let (board, desk) = (Arc::new(Board::default()), Arc::new(Desk::default()));
-    let (views, view) = watch::channel(View::default());
-    let (source, client) = source(&args, &node).await?;
-    let context = Arc::new(context(&args, node, source, board, desk)?);
-    listen(&args.run, &context)?;
-    tracing::info!(node = context.node, portals = %list(&args), "serving");
-    if let Some(address) = args.listen {
-        let exporter = metrics::Exporter::new(Arc::clone(&context), view.clone());
-        tokio::spawn(metrics::listen(address, Arc::new(exporter)));
+    let agent = Agent::prepare(args).await?;
+    match lock {
+        Some(lock) => agent.lead(lock).await,
+        None => agent.succeed().await,
     }
-    follow(&context, views);
-    if let Some(client) = client {
-        announce(&context, client, &args, view.clone());
+}
+
+/// An agent that is ready and not yet the one of this machine.
+struct Agent {
+    args: Serve,
+    context: Arc<Context>,
+    client: Option<kube::Client>,
+    views: watch::Receiver<View>,
+    served: mpsc::UnboundedReceiver<Served>,
+}
+
+impl Agent {
+    async fn prepare(args: Serve) -> anyhow::Result<Self> {
+        let node = node_name(args.node.as_deref())?;
+        let (source, client) = source(&args, &node).await?;
+        let (told, served) = mpsc::unbounded_channel();
+        let context = Arc::new(context(&args, node, source, told)?);
+        let (sender, views) = watch::channel(View::default());
+        follow(&context, sender);
+        Ok(Self { args, context, client, views, served })
     }
-    sweep(&context).await;
-    Node::new(context).run(view, stop_signal()?).await;
-    tracing::info!("stopped; the rings stay, and initiators wait for the next agent");
+
+    /// Is the agent from the start.
+    async fn lead(mut self, lock: Flock<File>) -> anyhow::Result<()> {
+        // Nobody waits to hear.
+        self.served.close();
+        let successors = self.open()?;
+        sweep(&self.context).await;
+        let node = Node::new(Arc::clone(&self.context), successors).run(self.views.clone(), stop_signal()?);
+        end(lock, node.await).await
+    }
+
+    /// Becomes the agent in place of the one that runs.
+    async fn succeed(mut self) -> anyhow::Result<()> {
+        let known = timeout(KNOWN_WITHIN, self.views.changed()).await;
+        anyhow::ensure!(matches!(known, Ok(Ok(()))), "what is to be served is not known: the other agent serves on");
+        let refused = "the other agent was not asked to hand over, or refuses: it serves on";
+        let succession = Succession::ask(&self.args.run.succession()).await.context(refused)?;
+        let (shown, view) = watch::channel(View::default());
+        let (offers, successors) = handover::offers();
+        let stop = stop_signal()?;
+        let mut node = tokio::spawn(Node::new(Arc::clone(&self.context), successors).run(view, stop));
+        // On failure this process ends at once, and what it held is free for the one that takes it back.
+        let lost = "the other agent has taken everything back, or is gone: this one ends";
+        tokio::select! {
+            succeeded = succession.run(&mut self.views, &shown, &mut self.served) => succeeded.context(lost)?,
+            _ = &mut node => bail!("told to stop before the other agent had handed over: it serves on"),
+        }
+        self.served.close();
+        let lock = only_agent(&self.args.run.lock())?;
+        self.open_with(offers)?;
+        let mut views = self.views.clone();
+        tokio::spawn(async move {
+            loop {
+                shown.send_replace(views.borrow_and_update().clone());
+                if views.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+        end(lock, node.await?).await
+    }
+
+    /// Answers on the agent's socket and tells the world that we are there.
+    fn open(&self) -> anyhow::Result<Successors> {
+        let (offers, successors) = handover::offers();
+        self.open_with(offers).map(|()| successors)
+    }
+
+    fn open_with(&self, offers: Offers) -> anyhow::Result<()> {
+        listen(&self.args.run, &self.context)?;
+        handover::listen(&self.args.run.succession(), offers)?;
+        tracing::info!(node = self.context.node, portals = %list(&self.args), "serving");
+        if let Some(address) = self.args.listen {
+            let exporter = metrics::Exporter::new(Arc::clone(&self.context), self.views.clone());
+            tokio::spawn(metrics::listen(address, Arc::new(exporter)));
+        }
+        if let Some(client) = self.client.clone() {
+            announce(&self.context, client, &self.args, self.views.clone());
+        }
+        handover::tell_ready();
+        Ok(())
+    }
+}
+
+/// Ends, and lets the successor know, if there is one, that it is the agent.
+async fn end(lock: Flock<File>, successor: Option<Baton>) -> anyhow::Result<()> {
+    drop(lock);
+    let Some(baton) = successor else {
+        tracing::info!("stopped; the rings stay, and initiators wait for the next agent");
+        return Ok(());
+    };
+    let version = baton.version().to_owned();
+    baton.pass().await.context("the successor has gone after all was handed over: start an agent")?;
+    tracing::info!(version, "the successor is the agent now; this one ends");
     Ok(())
 }
 
@@ -136,6 +230,8 @@ async fn answer(request: String, context: Arc<Context>, locks: PathBuf) -> Value
     let (order, lun, seconds) = match words[..] {
         ["status"] => return status::answer(&context.board),
         ["top"] => return status::answer_top(&context.board),
+        ["agent"] => return json!({ "pid": std::process::id(), "version": env!("CARGO_PKG_VERSION") }),
+        ["upgrade", ref program @ ..] => return handover::start_successor(Path::new(&program.join(" "))),
         ["attach", lun, seconds] => (Order::Attach, lun, seconds),
         ["detach", lun, seconds] => (Order::Detach, lun, seconds),
         _ => return not_understood(&request),
@@ -148,10 +244,15 @@ async fn answer(request: String, context: Arc<Context>, locks: PathBuf) -> Value
 }
 
 fn not_understood(request: &str) -> Value {
-    json!({ "error": format!("unknown request {request:?}: this agent knows status, top, attach and detach") })
+    json!({ "error": format!("unknown request {request:?}: this agent knows status, top, attach, detach, agent and upgrade") })
 }
 
-fn context(args: &Serve, node: String, source: Source, board: Arc<Board>, desk: Arc<Desk>) -> anyhow::Result<Context> {
+fn context(
+    args: &Serve,
+    node: String,
+    source: Source,
+    served: mpsc::UnboundedSender<Served>,
+) -> anyhow::Result<Context> {
     Ok(Context {
         node,
         portals: args.portals.clone(),
@@ -160,10 +261,12 @@ fn context(args: &Serve, node: String, source: Source, board: Arc<Board>, desk: 
         prefix: IqnPrefix::parse(IQN_PREFIX)?,
         kernel: Kernel::here(),
         source,
-        board,
-        desk,
+        board: Arc::new(Board::default()),
+        desk: Arc::new(Desk::default()),
         machine: Machine::here(),
         state_dir: args.state_dir.clone(),
+        run_dir: args.run.run_dir.clone(),
+        served,
     })
 }
 
@@ -222,7 +325,7 @@ mod tests {
     #[test]
     fn a_request_that_is_not_understood_is_said_to_be_so() {
         let reply = not_understood("reboot now");
-        let said = "unknown request \"reboot now\": this agent knows status, top, attach and detach";
+        let said = "unknown request \"reboot now\": this agent knows status, top, attach, detach, agent and upgrade";
         assert_eq!(reply, json!({ "error": said }));
     }
 }

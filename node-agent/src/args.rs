@@ -31,6 +31,8 @@ pub enum Command {
     Attach(Attachment),
     /// Take such a disk away, unless it is in use.
     Detach(Attachment),
+    /// Replace the running agent by this program (or another) without a pause that initiators would notice.
+    Upgrade(Upgrade),
     /// Say what this node lacks to serve LUNs, and the command that mends it.
     Check,
 }
@@ -58,6 +60,9 @@ pub struct Serve {
     /// ADDRESS means port 9810. They are not served unless given: nobody has to prove who asks.
     #[arg(long, env = "LUNETTE_LISTEN", value_name = "ADDR:PORT", value_parser = metrics_address)]
     pub listen: Option<SocketAddr>,
+    /// If an agent runs on this machine, take its LUNs over and its place.
+    #[arg(long, env = "LUNETTE_SUCCEED")]
+    pub succeed: bool,
     /// Write logs as JSON.
     #[arg(long, env = "LUNETTE_LOG_JSON")]
     pub log_json: bool,
@@ -100,6 +105,13 @@ pub struct Top {
     /// How to print; a table unless given.
     #[arg(short, long, value_enum)]
     pub output: Option<TopFormat>,
+}
+
+/// What to upgrade to.
+#[derive(Debug, Args)]
+pub struct Upgrade {
+    /// The program that is to serve from now on; this one unless given. It gets the running agent's arguments.
+    pub program: Option<PathBuf>,
     #[command(flatten)]
     pub run: Run,
 }
@@ -128,6 +140,11 @@ impl Run {
     /// Where logins to other nodes' targets lock each other out.
     pub fn locks(&self) -> PathBuf {
         self.run_dir.join("targets")
+    }
+
+    /// The socket on which a successor asks to take over.
+    pub fn succession(&self) -> PathBuf {
+        self.run_dir.join("succession.sock")
     }
 
     /// Held by the one agent of this machine.

@@ -4,7 +4,7 @@
 //! `node` decides what each LUN needs, [`lun`] serves one ring, `source` says what is wanted
 //! (an API server, or a directory of manifests), `storage` lists the kinds of pool there are, `attach` is
 //! where LUNs become disks of this machine, `memory` keeps the agent from waiting for its own disks, `metrics`
-//! tells of all of them.
+//! tells of all of them, `handover` passes all of it to a successor.
 //!
 //! A library under a program of three lines, so that the bench can run a LUN's thread over storage of its own.
 
@@ -14,6 +14,7 @@ mod agent;
 mod args;
 mod attach;
 mod check;
+mod handover;
 pub mod lun;
 mod memory;
 mod metrics;
@@ -50,6 +51,12 @@ fn run(command: Command) -> anyhow::Result<bool> {
     match command {
         Command::Check => Ok(check::run()),
         Command::Status(args) => runtime()?.block_on(status::show(args.run.socket(), args.output)).map(|()| true),
+        Command::Upgrade(args) => {
+            runtime()?.block_on(handover::upgrade(&args.run.socket(), args.program)).map(|()| true)
+        }
+        Command::Upgrade(args) => {
+            runtime()?.block_on(handover::upgrade(&args.run.socket(), args.program)).map(|()| true)
+        }
         Command::Top(args) => runtime()?.block_on(status::top(args.run.socket(), args.how())).map(|()| true),
         Command::Serve(args) => serve(args).map(|()| true),
         Command::Attach(args) => order(Order::Attach, &args).map(|()| true),

@@ -20,6 +20,7 @@ mod turnstile;
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -27,7 +28,7 @@ use std::time::Duration;
 use lunette_backend::{Backend, Disk, OpenOptions, Pool, VolumeId};
 use lunette_lio::{Configfs, Found};
 use lunette_scsi::{Config, ScsiDisk};
-use lunette_tcmu::{Device, Reply, Ring};
+use lunette_tcmu::{Command, Device, Reply, Ring};
 use tokio::sync::watch;
 
 pub use gate::Rates;
@@ -35,7 +36,7 @@ use inbox::Inbox;
 pub use inbox::Order;
 use serve::{End, serve};
 pub use takeover::Kernel;
-use takeover::{TakeoverError, take_over};
+use takeover::{Taken, TakeoverError, take_over};
 
 /// Enough for the deepest command handler; a thousand LUNs then cost a thousand of these at most.
 const STACK: usize = 256 << 10;
@@ -54,6 +55,8 @@ pub struct Job {
     pub configfs: Arc<dyn Configfs>,
     /// Where the kernel's devices are.
     pub kernel: Kernel,
+    /// Where what is in flight is written down for the next agent.
+    pub journal: PathBuf,
 }
 
 /// How far a LUN's thread has come.
@@ -157,7 +160,7 @@ fn live<P: Pool>(pool: &P, job: Job, inbox: &Inbox, progress: &watch::Sender<Sta
         Err(error) => return Ended::Failed(error.to_string()),
     };
     let unit = ScsiDisk::new(Disk::new(backend), (job.config)());
-    attend(unit, inbox, progress, || take_over(job.configfs.as_ref(), &job.kernel, &job.found))
+    attend(unit, inbox, progress, || take_over(job.configfs.as_ref(), &job.kernel, &job.found, &job.journal))
 }
 
 /// Takes the ring over and serves it, unless it was told to stop while the volume took long to open: the
@@ -166,15 +169,15 @@ fn attend<B: Backend>(
     unit: ScsiDisk<B>,
     inbox: &Inbox,
     progress: &watch::Sender<State>,
-    take_over: impl FnOnce() -> Result<(Device, Ring), TakeoverError>,
+    take_over: impl FnOnce() -> Result<Taken, TakeoverError>,
 ) -> Ended {
     if inbox.says_stop() {
         return Ended::Stopped;
     }
     match take_over() {
-        Ok((device, ring)) => {
+        Ok(Taken { device, ring, again }) => {
             progress.send_replace(State::Serving);
-            serve_guarded(unit, &device, ring, inbox)
+            serve_guarded(unit, &device, ring, inbox, again)
         }
         Err(error) => Ended::Failed(error.to_string()),
     }
@@ -182,8 +185,14 @@ fn attend<B: Backend>(
 
 /// Serves, and cleans up after a panic: storage first, since its late reads must not land in memory that
 /// an answer has handed back to the kernel.
-fn serve_guarded<B: Backend>(unit: ScsiDisk<B>, device: &Device, mut ring: Ring, inbox: &Inbox) -> Ended {
-    match catch_unwind(AssertUnwindSafe(|| serve(&unit, device, &mut ring, inbox))) {
+fn serve_guarded<B: Backend>(
+    unit: ScsiDisk<B>,
+    device: &Device,
+    mut ring: Ring,
+    inbox: &Inbox,
+    again: Vec<Command>,
+) -> Ended {
+    match catch_unwind(AssertUnwindSafe(|| serve(&unit, device, &mut ring, inbox, again))) {
         Ok(Ok(End::Stopped)) => Ended::Stopped,
         Ok(Ok(End::Removed)) => Ended::Removed,
         Ok(Err(error)) => Ended::Failed(error.to_string()),

@@ -46,7 +46,8 @@ pub enum ServeError {
     Sleep(#[from] Errno),
 }
 
-/// Serves `ring` until it is told to stop, or cannot go on.
+/// Serves `ring` until it is told to stop, or cannot go on. Before anything is taken from it, the commands of
+/// `again` are carried out: they are older than all that is in it.
 ///
 /// # Errors
 /// The ring has to be reset and attached again.
@@ -55,14 +56,21 @@ pub fn serve<B: Backend>(
     device: &Device,
     ring: &mut Ring,
     inbox: &Inbox,
+    again: Vec<Command>,
 ) -> Result<End, ServeError> {
-    match run(unit, device, ring, inbox) {
+    match run(unit, device, ring, inbox, again) {
         Err(ServeError::Device(DeviceError::Removed)) => Ok(End::Removed),
         other => other,
     }
 }
 
-fn run<B: Backend>(unit: &ScsiDisk<B>, device: &Device, ring: &mut Ring, inbox: &Inbox) -> Result<End, ServeError> {
+fn run<B: Backend>(
+    unit: &ScsiDisk<B>,
+    device: &Device,
+    ring: &mut Ring,
+    inbox: &Inbox,
+    again: Vec<Command>,
+) -> Result<End, ServeError> {
     let mut tasks = Tasks::new(Arc::clone(inbox.alarm()));
     let mut sleep = Sleep::new(device, inbox.alarm())?;
     let turnstile = Turnstile::new(inbox.meter());
@@ -70,11 +78,14 @@ fn run<B: Backend>(unit: &ScsiDisk<B>, device: &Device, ring: &mut Ring, inbox: 
         let mark = turnstile.taken(&command);
         execute(unit, command, mark)
     };
-    let mut stopping = false;
+    let (mut stopping, mut repeating) = (false, true);
+    again.into_iter().for_each(|command| begin(ring, &mut tasks, start(command), &turnstile));
     loop {
         stopping |= obey(unit, inbox, &turnstile);
         turnstile.begin();
-        let taken = if stopping { 0 } else { take_batch(ring, &mut tasks, start, &turnstile)? };
+        repeating &= tasks.len() > 0;
+        let holding = stopping || repeating;
+        let taken = if holding { 0 } else { take_batch(ring, &mut tasks, start, &turnstile)? };
         let ended = go_on(unit, ring, &mut tasks, &turnstile);
         if ring.publish() {
             device.kick().map_err(ServeError::Device)?;
@@ -85,7 +96,7 @@ fn run<B: Backend>(unit: &ScsiDisk<B>, device: &Device, ring: &mut Ring, inbox: 
             return Ok(End::Stopped);
         }
         if taken == 0 && ended == 0 {
-            rest(unit, &mut sleep, ring, inbox, &tasks, stopping, &turnstile)?;
+            rest(unit, &mut sleep, ring, inbox, &tasks, holding, &turnstile)?;
         }
     }
 }
@@ -134,11 +145,7 @@ fn take_batch<F: Future<Output = Done>>(
         }
         match ring.next()? {
             None => return Ok(taken),
-            Some(Entry::Command(command)) => {
-                if let Some(done) = tasks.start(start(command)) {
-                    answer(ring, done, turnstile);
-                }
-            }
+            Some(Entry::Command(command)) => begin(ring, tasks, start(command), turnstile),
             Some(Entry::TaskManagement { kind, cmd_ids }) => {
                 turnstile.told_of_task_management();
                 tracing::debug!(?kind, commands = cmd_ids.len(), "task management under way");
@@ -146,6 +153,13 @@ fn take_batch<F: Future<Output = Done>>(
         }
     }
     Ok(BATCH)
+}
+
+/// Starts a command, and answers it if it ends at once.
+fn begin<F: Future<Output = Done>>(ring: &mut Ring, tasks: &mut Tasks<F>, command: F, turnstile: &Turnstile<'_>) {
+    if let Some(done) = tasks.start(command) {
+        answer(ring, done, turnstile);
+    }
 }
 
 /// Hands queued operations to the kernel, takes finished ones, and answers the commands that ended.
@@ -186,19 +200,19 @@ fn answer(ring: &mut Ring, (ticket, mark, outcome): Done, turnstile: &Turnstile<
 }
 
 /// Sleeps until the kernel, the storage, a waker or an order has something, or until the LUN's limits let go of
-/// entries that they keep in the ring.
+/// entries that they keep in the ring. While `holding`, what is in the ring is left there.
 fn rest<B: Backend, F: Future>(
     unit: &ScsiDisk<B>,
     sleep: &mut Sleep<'_>,
     ring: &Ring,
     inbox: &Inbox,
     tasks: &Tasks<F>,
-    stopping: bool,
+    holding: bool,
     turnstile: &Turnstile<'_>,
 ) -> Result<(), ServeError> {
     let alarm = inbox.alarm();
     alarm.arm();
-    let entries = !stopping && ring.has_entries();
+    let entries = !holding && ring.has_entries();
     if !inbox.is_empty() || tasks.any_woken() || (entries && turnstile.is_open()) {
         alarm.disarm();
         return Ok(());

@@ -7,6 +7,7 @@ mod failures;
 mod figures;
 mod orders;
 mod ram;
+mod resumed;
 mod traffic;
 
 use std::time::Duration;
@@ -41,7 +42,7 @@ impl Bench {
         let script = Script::new();
         let storage = Arc::clone(&script);
         let lun = LunThread::spawn("bench", tracing::Span::none(), move |inbox, progress| {
-            attend(unit(storage), inbox, progress, || Ok(claim.attach()?))
+            attend(unit(storage), inbox, progress, || Ok(claim.attach()?.into()))
         });
         Self { kernel, script, lun: lun.unwrap() }
     }

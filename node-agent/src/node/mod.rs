@@ -8,6 +8,7 @@
 mod access;
 mod credentials;
 mod export;
+mod handover;
 mod intent;
 mod mode_record;
 mod remote;
@@ -30,6 +31,7 @@ use intent::Intent;
 use worker::Worker;
 
 use crate::attach::Desk;
+use crate::handover::{Baton, Served, Successors};
 use crate::lun::Kernel;
 use crate::source::{Source, View};
 use crate::status::Board;
@@ -61,37 +63,66 @@ pub struct Context {
     pub machine: Machine,
     /// Where what must outlive the agent is kept.
     pub state_dir: PathBuf,
+    /// Where what must outlive the agent but not the boot is kept.
+    pub run_dir: PathBuf,
+    /// Where it is told, while we succeed another agent, what is served.
+    pub served: mpsc::UnboundedSender<Served>,
+}
+
+impl Context {
+    /// Where what a LUN has in flight is written down.
+    fn journal(&self, uid: &Uid) -> PathBuf {
+        self.run_dir.join("journals").join(uid.to_string())
+    }
 }
 
 /// The workers of this node's LUNs.
 pub struct Node {
     context: Arc<Context>,
     workers: HashMap<String, watch::Sender<Intent>>,
-    finished: mpsc::UnboundedReceiver<String>,
-    finish: mpsc::UnboundedSender<String>,
+    finished: mpsc::UnboundedReceiver<Finished>,
+    finish: mpsc::UnboundedSender<Finished>,
+    successors: Successors,
     orphans_sought: bool,
 }
 
+/// A worker that has ended.
+struct Finished {
+    uid: String,
+    /// Whether its LUN was served until now and is held by nobody any more.
+    let_go: bool,
+}
+
 impl Node {
-    /// A node that serves nothing yet.
-    pub fn new(context: Arc<Context>) -> Self {
+    /// A node that serves nothing yet, and will hand over to who comes from `successors`.
+    pub fn new(context: Arc<Context>, successors: Successors) -> Self {
         let (finish, finished) = mpsc::unbounded_channel();
-        Self { context, workers: HashMap::new(), finished, finish, orphans_sought: false }
+        Self { context, workers: HashMap::new(), finished, finish, successors, orphans_sought: false }
     }
 
     /// Follows the views until `stop` is set, then stops every LUN's thread and leaves the kernel's side
-    /// as it is, so that initiators wait for the next agent.
-    pub async fn run(mut self, mut views: watch::Receiver<View>, mut stop: watch::Receiver<bool>) {
+    /// as it is, so that initiators wait for the next agent. Or until all is handed over: then to whom.
+    pub async fn run(mut self, mut views: watch::Receiver<View>, mut stop: watch::Receiver<bool>) -> Option<Baton> {
         loop {
             let view = views.borrow_and_update().clone();
             self.follow(&view).await;
-            tokio::select! {
-                Ok(()) = views.changed() => {}
-                Some(uid) = self.finished.recv() => self.forget(&uid),
+            let successor = tokio::select! {
+                Ok(()) = views.changed() => None,
+                Some(finished) = self.finished.recv() => {
+                    self.forget(&finished.uid);
+                    None
+                }
+                Some(baton) = self.successors.recv() => Some(baton),
                 _ = stop.wait_for(|stop| *stop) => break,
+            };
+            if let Some(baton) = successor
+                && let Some(passed) = self.hand_over(baton).await
+            {
+                return Some(passed);
             }
         }
         self.stop_all().await;
+        None
     }
 
     async fn follow(&mut self, view: &View) {
@@ -141,9 +172,9 @@ impl Node {
         let (finish, name) = (self.finish.clone(), uid.to_owned());
         let worker = Worker::new(Arc::clone(&self.context), parsed, receiver);
         tokio::spawn(async move {
-            worker.run().await;
+            let let_go = worker.run().await;
             // The receiver is gone only when the whole node is.
-            let _ = finish.send(name);
+            let _ = finish.send(Finished { uid: name, let_go });
         });
     }
 
@@ -180,7 +211,7 @@ impl Node {
         let all = async {
             while !self.workers.is_empty() {
                 match self.finished.recv().await {
-                    Some(uid) => drop(self.workers.remove(&uid)),
+                    Some(finished) => drop(self.workers.remove(&finished.uid)),
                     None => break,
                 }
             }

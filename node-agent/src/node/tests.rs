@@ -5,6 +5,7 @@ mod figures;
 mod life;
 mod local;
 mod removal;
+mod succession;
 mod trouble;
 
 use std::collections::BTreeMap;
@@ -17,11 +18,12 @@ use lunette_lio::{Configfs, Fake, Iqn, IqnPrefix, Node as Place, Portal, Preflig
 use lunette_tcmu::DeviceError;
 use lunette_tcmu::mock::{Completion, Config, Kernel as Ring, Request};
 use tempfile::TempDir;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
+use crate::handover::{self, Offers};
 use crate::metrics::Exporter;
 use crate::source::Manifests;
 use crate::status::Entry;
@@ -53,7 +55,16 @@ struct Agent {
     desk: Arc<Desk>,
     exporter: Arc<Exporter>,
     stop: watch::Sender<bool>,
-    node: JoinHandle<()>,
+    node: JoinHandle<Option<Baton>>,
+    source: JoinHandle<()>,
+    offers: Offers,
+}
+
+/// One that is not there yet.
+struct Prepared {
+    context: Arc<Context>,
+    views: watch::Receiver<View>,
+    served: mpsc::UnboundedReceiver<Served>,
     source: JoinHandle<()>,
 }
 
@@ -104,8 +115,18 @@ impl Bed {
     }
 
     fn agent_on(&self, configfs: Arc<dyn Configfs>) -> Agent {
+        let Prepared { context, views, source, .. } = self.prepared(configfs);
+        let (stop, stopped) = watch::channel(false);
+        let (offers, successors) = handover::offers();
+        let (board, desk) = (Arc::clone(&context.board), Arc::clone(&context.desk));
+        let exporter = Arc::new(Exporter::new(Arc::clone(&context), views.clone()));
+        let node = tokio::spawn(Node::new(context, successors).run(views, stopped));
+        Agent { board, desk, exporter, stop, node, source, offers }
+    }
+
+    fn prepared(&self, configfs: Arc<dyn Configfs>) -> Prepared {
         let manifests = Manifests::new(self.path("manifests"), "here".to_owned(), &self.path("state")).unwrap();
-        let (board, desk) = (Arc::new(Board::default()), Arc::new(Desk::default()));
+        let (told, served) = mpsc::unbounded_channel();
         let context = Arc::new(Context {
             node: "here".to_owned(),
             portals: vec![Portal::parse("10.0.0.1:3260").unwrap()],
@@ -114,24 +135,24 @@ impl Bed {
             prefix: IqnPrefix::parse(lunette_api::identity::IQN_PREFIX).unwrap(),
             kernel: self.kernel(),
             source: Source::Manifests(manifests),
-            board: Arc::clone(&board),
-            desk: Arc::clone(&desk),
+            board: Arc::new(Board::default()),
+            desk: Arc::new(Desk::default()),
             machine: Machine::at(self.path("machine")),
             state_dir: self.path("state"),
+            run_dir: self.path("run"),
+            served: told,
         });
-        let (views, view) = watch::channel(View::default());
-        let (stop, stopped) = watch::channel(false);
-        let exporter = Arc::new(Exporter::new(Arc::clone(&context), view.clone()));
+        let (sender, views) = watch::channel(View::default());
         let for_source = Arc::clone(&context);
         let source = tokio::spawn(async move {
             if let Source::Manifests(manifests) = &for_source.source {
-                manifests.follow(&views, &for_source.board).await;
+                manifests.follow(&sender, &for_source.board).await;
             }
         });
-        Agent { board, desk, exporter, stop, node: tokio::spawn(Node::new(context).run(view, stopped)), source }
+        Prepared { context, views, served, source }
     }
 
-    /// Opening a device opens its ring, reset as configfs would have it.
+    /// Opening a device opens its ring; what is in it stays.
     fn kernel(&self) -> Kernel {
         let (rings, configfs) = (Arc::clone(&self.rings), Arc::clone(&self.configfs));
         Kernel::played(move |device: &Path| {
@@ -140,7 +161,6 @@ impl Bed {
             let (_, name) = devices.into_iter().find(|(number, _)| *number == minor).ok_or(DeviceError::Removed)?;
             let mut rings = rings.lock().unwrap();
             let ring = rings.entry(device.to_owned()).or_insert_with(|| Ring::new(Config::default()));
-            ring.reset_ring(1);
             Ok(ring.claim_named(&name))
         })
     }

@@ -51,7 +51,7 @@ fn after_a_panic_another_thread_serves_the_same_ring() {
     bench.kernel.reset_ring(1);
     let (claim, script) = (bench.kernel.claim(), Script::new());
     let next = LunThread::spawn("bench", tracing::Span::none(), move |inbox, progress| {
-        attend(unit(script), inbox, progress, || Ok(claim.attach()?))
+        attend(unit(script), inbox, progress, || Ok(claim.attach()?.into()))
     });
     bench.lun = next.unwrap();
     let repeated = bench.read(2);

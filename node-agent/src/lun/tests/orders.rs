@@ -41,7 +41,7 @@ fn a_lun_told_to_stop_before_its_volume_opened_leaves_the_ring_alone() {
     let (open, opened) = std::sync::mpsc::channel::<()>();
     let lun = LunThread::spawn("bench", tracing::Span::none(), move |inbox, progress| {
         opened.recv().unwrap();
-        attend(unit(Script::new()), inbox, progress, || Ok(claim.attach()?))
+        attend(unit(Script::new()), inbox, progress, || Ok(claim.attach()?.into()))
     });
     let lun = lun.unwrap();
     lun.order(Order::Stop);

@@ -86,6 +86,11 @@ impl Script {
         drop(self.changed.wait_while(self.lock(), |state| state.begun < count).unwrap());
     }
 
+    /// Operations begun.
+    pub fn operations(&self) -> usize {
+        self.lock().begun
+    }
+
     fn begin(&self, at: u64) -> Option<Act> {
         let mut state = self.lock();
         state.begun += 1;

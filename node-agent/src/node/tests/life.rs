@@ -45,7 +45,7 @@ async fn a_restarted_agent_serves_the_same_data_and_touches_nothing_that_is_righ
     assert_eq!(bed.ask(read(9)).data, [0x55; 512]);
     assert_eq!((iqn(&after), after.metadata.uid), (iqn(&before), before.metadata.uid));
     assert_eq!(bed.objects(), standing);
-    assert_eq!(bed.configfs.changes() - changes, 3, "block, reset, unblock");
+    assert_eq!(bed.configfs.changes() - changes, 1, "commands are let in; the ring is not reset");
     second.stop().await;
 }
 
@@ -115,6 +115,8 @@ async fn a_thread_that_ended_is_started_again() {
     bed.put("db.yaml", &manifest("db", "size: 2Mi"));
     let why = agent.until_trouble("Restarting").await;
     assert!(why.starts_with("the LUN's thread ended and is started again: "), "{why}");
+    // What the kernel would have done when the agent asked for it.
+    bed.rings.lock().unwrap().values_mut().for_each(|ring| ring.reset_ring(1));
     agent.until_ready().await;
     let again = [bed.ask(read(1)), bed.ask(read(1))];
     assert!(again.iter().any(|answer| answer.data == [7; 512]), "one of them may be told of the size");

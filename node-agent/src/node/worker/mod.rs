@@ -117,8 +117,8 @@ impl Worker {
         }
     }
 
-    /// Works until the LUN is gone or the agent stops.
-    pub async fn run(mut self) {
+    /// Works until the LUN is gone or the agent stops. Whether it was served until then, and is held no more.
+    pub async fn run(mut self) -> bool {
         let mut look = Look::Whole;
         loop {
             let leaving = told(&self.intents, |intent| matches!(intent, Intent::Leave));
@@ -129,7 +129,7 @@ impl Worker {
             };
             look = match passed {
                 None => return self.leave().await,
-                Some(Next::Finished) => return,
+                Some(Next::Finished) => return false,
                 Some(Next::Well) => self.rest(look).await,
                 Some(Next::Trouble(trouble)) => {
                     let pause = self.next_pause(&trouble);
@@ -212,9 +212,11 @@ impl Worker {
         }
     }
 
-    async fn leave(&mut self) {
-        if let Some(running) = self.thread.take() {
-            running.thread.stop(DRAIN_WITHIN).await;
+    async fn leave(&mut self) -> bool {
+        let served = self.is_serving();
+        match self.thread.take() {
+            Some(running) => running.thread.stop(DRAIN_WITHIN).await && served,
+            None => false,
         }
     }
 }

@@ -50,6 +50,8 @@ impl Worker {
 
     /// Every step towards nothing being left, in order.
     async fn make_removed(&mut self, last: Option<&Assignment>, reclaim: bool) -> Result<(), Trouble> {
+        // The ring will be reset, or is gone: nobody may go on with it.
+        let _ = std::fs::remove_file(self.context.journal(&self.uid));
         let found = export::read_remains(&self.context, &self.uid).await?;
         if is_enabled(&found) {
             self.quiesce(&found).await?;

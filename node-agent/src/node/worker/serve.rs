@@ -12,6 +12,7 @@ use super::super::report::Progress;
 use super::super::wanted::Wanted;
 use super::{FIRST_PAUSE, Next, Worker};
 use crate::attach::{Outcome, Refusal};
+use crate::handover::Served;
 use crate::storage::AnyPool;
 use crate::trouble::Trouble;
 
@@ -24,6 +25,7 @@ impl Worker {
             Ok(outcome) => (outcome, None),
             Err(trouble) => (Err(Refusal::from(trouble.clone())), Some(trouble)),
         };
+        self.tell_predecessor(trouble.as_ref());
         self.reporter.serving(&assignment.lun, &self.progress, trouble.as_ref()).await;
         self.answer(&outcome);
         match trouble {
@@ -33,6 +35,17 @@ impl Worker {
                 Next::Well
             }
         }
+    }
+
+    /// Has our predecessor know, if there is one that waits for it.
+    fn tell_predecessor(&self, trouble: Option<&Trouble>) {
+        let uid = self.uid.to_string();
+        let served = match trouble {
+            Some(trouble) if !self.is_serving() => Served::Not(uid, trouble.message.clone()),
+            _ => Served::Serving(uid),
+        };
+        // Nobody listens when there is none.
+        let _ = self.context.served.send(served);
     }
 
     /// Every step towards a served LUN, in order; `progress` says how far it came. The outcome is that of the

@@ -172,6 +172,7 @@ impl Worker {
             }),
             configfs: Arc::clone(&self.context.configfs),
             kernel: self.context.kernel.clone(),
+            journal: self.context.journal(&self.uid),
         };
         let name = wanted.spec.owner.rsplit('/').next().unwrap_or_default();
         pool.serve(name, job).map_err(|error| {

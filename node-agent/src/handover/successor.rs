@@ -1,0 +1,113 @@
+//! The side that is ready and takes over.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+use super::wire::{Wire, words};
+use super::{Lost, PROTOCOL};
+use crate::source::View;
+
+/// How long the predecessor may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
+/// What a worker says of its LUN when it has looked at all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// Its ring is served.
+    Serving(String),
+    /// It is not, for this reason.
+    Not(String, String),
+}
+
+/// A hand-over under way, from the successor's side.
+pub struct Succession {
+    wire: Wire,
+    /// What the predecessor has let go of.
+    ours: BTreeSet<String>,
+    /// Those of them that it waits to be served.
+    awaited: BTreeSet<String>,
+}
+
+impl Succession {
+    /// Asks the agent on `socket` to hand over. Everything must be ready.
+    ///
+    /// # Errors
+    /// There is none, or it refuses.
+    pub async fn ask(socket: &Path) -> Result<Self, Lost> {
+        let connected = timeout(ANSWER_WITHIN, UnixStream::connect(socket)).await;
+        let stream = connected.map_err(|_| Lost::Silent(ANSWER_WITHIN))?.map_err(|_| Lost::Gone)?;
+        Self::over(stream).await
+    }
+
+    pub(crate) async fn over(stream: UnixStream) -> Result<Self, Lost> {
+        let mut wire = Wire::new(stream);
+        wire.say(&format!("succeed {PROTOCOL} {}", env!("CARGO_PKG_VERSION"))).await?;
+        let line = wire.hear_within(ANSWER_WITHIN).await?;
+        match words(&line) {
+            ("go", _) => Ok(Self { wire, ours: BTreeSet::new(), awaited: BTreeSet::new() }),
+            ("no", why) => Err(Lost::Refused(why.to_owned())),
+            // An agent from before there were hand-overs answers in JSON.
+            _ => Err(Lost::Odd(line)),
+        }
+    }
+
+    /// Shows the node of what is `wanted` only what was let go of, and tells the predecessor what `served` says, until we
+    /// are the agent.
+    ///
+    /// # Errors
+    /// The predecessor is gone before that, or took everything back: whoever gets this must end at once.
+    pub async fn run(
+        mut self,
+        wanted: &mut watch::Receiver<View>,
+        shown: &watch::Sender<View>,
+        served: &mut mpsc::UnboundedReceiver<Served>,
+    ) -> Result<(), Lost> {
+        loop {
+            tokio::select! {
+                line = self.wire.hear() => match words(&line?) {
+                    ("take", uid) => self.take(uid, &wanted.borrow().clone()).await?,
+                    ("later", _) => {}
+                    ("yours", _) => return Ok(()),
+                    (word, _) => return Err(Lost::Odd(word.to_owned())),
+                },
+                Some(news) = served.recv() => self.tell(news).await?,
+                Ok(()) = wanted.changed() => {}
+            }
+            let view = self.restricted(&wanted.borrow_and_update());
+            shown.send_replace(view);
+        }
+    }
+
+    async fn take(&mut self, uid: &str, wanted: &View) -> Result<(), Lost> {
+        self.ours.insert(uid.to_owned());
+        if wanted.luns.contains_key(uid) {
+            self.awaited.insert(uid.to_owned());
+            return Ok(());
+        }
+        // Where something was not understood, it may be that LUN.
+        let word =
+            if wanted.complete { format!("left {uid}") } else { format!("cannot {uid} its object is not known") };
+        self.wire.say(&word).await
+    }
+
+    async fn tell(&mut self, news: Served) -> Result<(), Lost> {
+        match news {
+            Served::Serving(uid) if self.awaited.remove(&uid) => self.wire.say(&format!("serving {uid}")).await,
+            Served::Not(uid, why) if self.awaited.remove(&uid) => self.wire.say(&format!("cannot {uid} {why}")).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Never complete: what is not ours yet is not to be taken for something that nobody wants.
+    fn restricted(&self, wanted: &View) -> View {
+        let ours = |(uid, lun): (&String, &Arc<_>)| self.ours.contains(uid).then(|| (uid.clone(), Arc::clone(lun)));
+        let luns: BTreeMap<_, _> = wanted.luns.iter().filter_map(ours).collect();
+        View { luns, complete: false, ..wanted.clone() }
+    }
+}
