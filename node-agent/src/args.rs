@@ -105,6 +105,8 @@ pub struct Top {
     /// How to print; a table unless given.
     #[arg(short, long, value_enum)]
     pub output: Option<TopFormat>,
+    #[command(flatten)]
+    pub run: Run,
 }
 
 /// What to upgrade to.

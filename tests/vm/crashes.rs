@@ -4,14 +4,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use lunette_bed::{Context, Process, Result};
+use nix::sys::signal::Signal;
 
 use super::initiator::Writer;
-use super::manifest::pool;
-use super::site::{SOON, Site, say};
+use super::manifest::{lun_in, pool, pool_at};
+use super::site::{SOON, SPARE, Site, say};
+use super::stuck::{freeze, thaw};
 
 const SHORT: Duration = Duration::from_secs(3);
 const LONG: Duration = Duration::from_secs(20);
 const ROUNDS: u32 = 20;
+const FROZEN_ROUNDS: u32 = 5;
 
 /// How long I/O stood still in one round.
 struct Pause {
@@ -37,6 +40,35 @@ pub fn io_survives_crashes_of_the_agent(context: &Context) -> Result<()> {
     let agent = stopped_and_started(&site, agent, &disk, &mut writer)?;
     let rounds = writer.end(&site)?;
     ensure!(rounds.contains("rounds:"), "the writer did not say how often it wrote everything:\n{rounds}");
+    site.no_io_errors_since(&errors)?;
+    site.end(agent)
+}
+
+/// The agent is killed while its writes hang in a frozen file system. They land when that thaws, with the next agent and
+/// newer writes of the same few blocks already waiting.
+pub fn no_write_of_a_dead_agent_lands_late(context: &Context) -> Result<()> {
+    let site = Site::shared(context)?;
+    site.apply("pool.yaml", &pool_at("spare", &format!("path: {SPARE}/pool")))?;
+    let mut agent = site.start_agent_again_and_again()?;
+    let client = format!("{{iqn: '{}'}}", site.client.initiator_name());
+    site.apply("db.yaml", &lun_in("spare", "db", "64Mi", &client, ""))?;
+    let disk = site.login(&site.wait_ready("db", true)?, None)?;
+    let errors = site.errors_so_far()?;
+    let mut writer = site.start_writer(&disk, "--bs=4k --size=1M")?;
+    for _ in 0..FROZEN_ROUNDS {
+        site.wait_completed(&disk, site.completed(&disk)? + 200, SOON)?;
+        freeze(&site, &disk)?;
+        let before = site.completed(&disk)?;
+        agent.signal(Signal::SIGKILL)?;
+        let next = site.start_agent_again_and_again()?;
+        std::thread::sleep(SHORT);
+        thaw(&site)?;
+        site.wait_completed(&disk, before + 200, SOON)?;
+        agent.wait()?;
+        agent = next;
+        writer.must_run()?;
+    }
+    ensure!(writer.end(&site)?.contains("rounds:"), "the writer did not say how often it wrote everything");
     site.no_io_errors_since(&errors)?;
     site.end(agent)
 }

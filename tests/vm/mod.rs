@@ -18,6 +18,7 @@ mod power;
 mod pressure;
 mod site;
 mod stuck;
+mod upgrades;
 mod verify;
 
 use lunette_bed::Test;
@@ -29,6 +30,8 @@ pub const TESTS: &[Test] = &[
     Test::new("vm::a_lun_is_a_disk_of_its_own_node", local::a_lun_is_a_disk_of_its_own_node),
     Test::new("vm::a_local_disk_survives_a_lack_of_memory", pressure::a_local_disk_survives_a_lack_of_memory),
     Test::new("vm::io_survives_crashes_of_the_agent", crashes::io_survives_crashes_of_the_agent),
+    Test::new("vm::no_write_of_a_dead_agent_lands_late", crashes::no_write_of_a_dead_agent_lands_late),
+    Test::new("vm::io_does_not_notice_an_upgrade", upgrades::io_does_not_notice_an_upgrade),
     Test::new("vm::nothing_acknowledged_is_lost_in_a_power_cut", power::nothing_acknowledged_is_lost_in_a_power_cut),
     Test::new("vm::a_stuck_backend_harms_only_its_own_lun", stuck::a_stuck_backend_harms_only_its_own_lun),
     Test::new("vm::strangers_and_wrong_secrets_are_refused", access::strangers_and_wrong_secrets_are_refused),

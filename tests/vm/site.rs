@@ -68,13 +68,33 @@ impl Site {
 
     /// Starts the agent on these portals.
     pub fn start_agent_on(&self, portals: &[String]) -> Result<Process> {
+        self.spawn_agent(&format!("exec {}", self.serve(portals)))
+    }
+
+    /// Starts the agent under a supervisor that starts it again until it ends well.
+    pub fn start_agent_again_and_again(&self) -> Result<Process> {
+        let serve = self.serve(&[self.portal()]);
+        self.spawn_agent(&format!("trap : TERM; until {serve}; do sleep 0.05; done"))
+    }
+
+    /// Starts the agent under a supervisor that lives as long as it or a successor of it.
+    pub fn start_agent_for_upgrades(&self) -> Result<Process> {
+        let serve = self.serve(&[self.portal()]);
+        let lives = "kill -0 $! 2>/dev/null || kill -0 $(cat /run/lunette/agent.lock) 2>/dev/null";
+        self.spawn_agent(&format!("trap : TERM; {serve} & while {lives}; do sleep 0.1; done"))
+    }
+
+    fn serve(&self, portals: &[String]) -> String {
         let portals = portals.iter().map(|portal| format!("--portal {portal}")).collect::<Vec<_>>().join(" ");
         let agent = agent_binary(&self.bed);
-        let agent = agent.display();
-        let line = format!(
-            "exec {agent} serve --manifests {MANIFESTS} --state-dir {STATE} --node node --listen 127.0.0.1 {portals}"
-        );
-        self.node.spawn("agent", GuestCommand::shell(&line).env("RUST_LOG", "info,lunette_node=debug"))
+        format!(
+            "{} serve --manifests {MANIFESTS} --state-dir {STATE} --node node --listen 127.0.0.1 {portals}",
+            agent.display()
+        )
+    }
+
+    fn spawn_agent(&self, line: &str) -> Result<Process> {
+        self.node.spawn("agent", GuestCommand::shell(line).env("RUST_LOG", "info,lunette_node=debug"))
     }
 
     /// Puts a manifest into the directory, whole or not at all.

@@ -69,7 +69,7 @@ fn a_stuck_lun_can_be_deleted(site: &Site, well: &str, lun: &Value, agent: i32) 
 }
 
 /// Freezes the spare file system, and waits until the I/O to the disk on it stands still.
-fn freeze(site: &Site, disk: &str) -> Result<()> {
+pub fn freeze(site: &Site, disk: &str) -> Result<()> {
     site.node.must(format!("fsfreeze -f {SPARE}"))?;
     patiently(SOON, || {
         let before = site.completed(disk)?;
@@ -79,7 +79,8 @@ fn freeze(site: &Site, disk: &str) -> Result<()> {
     })
 }
 
-fn thaw(site: &Site) -> Result<()> {
+/// Lets the spare file system go on.
+pub fn thaw(site: &Site) -> Result<()> {
     site.node.must(format!("fsfreeze -u {SPARE}")).map(drop)
 }
 

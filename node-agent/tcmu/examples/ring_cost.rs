@@ -3,16 +3,23 @@
 //!
 //! Only the functions named `agent_…` are the ring's own; the rest is the mock. `lunette-bed bench rooms` runs it so:
 //! `valgrind --tool=callgrind --toggle-collect='*agent_*' …/examples/ring_cost`, and divides by the commands printed.
+//! With a path as its argument it keeps a journal there.
 
 use lunette_tcmu::mock::{Config, Kernel, Request, Tag};
-use lunette_tcmu::{Entry, Reply, Ring};
+use lunette_tcmu::{Entry, Journal, Reply, Ring};
 
 const BATCHES: usize = 1000;
 const DEPTH: usize = 32;
 
 fn main() {
     let mut kernel = Kernel::new(Config { ring_bytes: 1 << 20, ..Config::default() });
-    let (_device, mut ring) = kernel.device();
+    let (_device, mut ring) = match std::env::args_os().nth(1) {
+        None => kernel.device(),
+        Some(path) => {
+            let journal = Journal::open(path.as_ref(), 1).expect("a file on a tmpfs");
+            kernel.claim().attach_with(journal).expect("the mock's ring")
+        }
+    };
     let read = [0x28, 0, 0, 0, 0, 0, 0, 0, 8, 0];
     for _ in 0..BATCHES {
         let tags: Vec<Tag> = (0..DEPTH).map(|_| kernel.submit(Request::reading(&read, 4096))).collect();

@@ -168,6 +168,7 @@ pub(crate) struct Segment {
 
 impl Segment {
     /// Offset in the mapping, and length: what [`Map::segment`] takes.
+    #[inline]
     pub fn place(&self) -> (u64, u64) {
         (self.at as u64, self.len as u64)
     }

@@ -356,8 +356,7 @@ impl Ring {
         let Some(journal) = &mut self.journal else { return };
         let map = &self.map;
         let word = |n| if n == 0 { cdb.first } else { map.word(slot, cdb.at + 8 * n).unwrap_or(0) };
-        let mut segments = self.segments.iter().map(|segment| segment.place());
-        let segments = (!is_bidirectional).then_some(&mut segments);
+        let segments = (!is_bidirectional).then(|| self.segments.iter().map(Segment::place));
         if !journal.fetched(Fetched { id, cdb_len: cdb.len, cdb: word, segments }) {
             self.journal = None;
         }

@@ -200,5 +200,6 @@ async fn a_lun_that_was_deleted_meanwhile_is_no_obstacle() {
     assert_eq!(heir.context.board.entries().len(), LUNS - 1);
     stop.send_replace(true);
     assert!(timeout(PATIENCE, node).await.unwrap().unwrap().is_none());
-    (old.source.abort(), heir.source.abort());
+    old.source.abort();
+    heir.source.abort();
 }

@@ -18,7 +18,9 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, OFlag, fallocate};
 
 use super::Journal;
-use super::layout::{BACKED, HEAD, MAGIC, MAX_RECORDS, VERSION, WORDS, bytes_of};
+use super::layout::{
+    BACKED, HEAD, LOG, LOG_LEN, LOG_WORDS, MAGIC, MAX_RECORDS, RECORD, VERSION, WORDS, bytes_of, record,
+};
 
 /// Records there is room for at first: more commands than a queue depth of the usual 128 has.
 const FIRST: u32 = 256;
@@ -111,6 +113,24 @@ impl Words {
         unsafe { slice::from_raw_parts(self.map.as_ptr().cast::<AtomicU64>(), WORDS) }
     }
 
+    /// The record of an id, if there is room for it.
+    #[inline]
+    pub fn record(&self, id: u16) -> Option<Record<'_>> {
+        if u32::from(id) >= self.backed {
+            return None;
+        }
+        self.all().get(record(u32::from(id))..)?.first_chunk().map(Record)
+    }
+
+    /// Puts two words into the log, as its entry of that number.
+    #[inline]
+    pub fn log(&self, number: u64, words: [u64; 2]) {
+        let Some(log) = self.all().get(LOG..).and_then(|rest| rest.first_chunk::<LOG_WORDS>()) else { return };
+        let at = 2 * (number % LOG_LEN) as usize;
+        Record::store(&log[at], words[0], Ordering::Relaxed);
+        Record::store(&log[at + 1], words[1], Ordering::Relaxed);
+    }
+
     #[inline]
     pub fn get(&self, at: usize) -> u64 {
         self.all()[at].load(Ordering::Relaxed)
@@ -129,9 +149,36 @@ impl Words {
 
     #[inline]
     fn store(&self, at: usize, word: u64, order: Ordering) {
+        Record::store(&self.all()[at], word, order);
+    }
+}
+
+/// The words of one record, which are in the mapping and have memory.
+#[derive(Clone, Copy)]
+pub struct Record<'a>(&'a [AtomicU64; RECORD]);
+
+impl Record<'_> {
+    #[inline]
+    pub fn get(self, at: usize) -> u64 {
+        self.0[at].load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub fn set(self, at: usize, word: u64) {
+        Self::store(&self.0[at], word, Ordering::Relaxed);
+    }
+
+    /// Stores the record's first word after everything that was stored before, here and in the ring.
+    #[inline]
+    pub fn release(self, state: u64) {
+        Self::store(&self.0[0], state, Ordering::Release);
+    }
+
+    #[inline]
+    fn store(word: &AtomicU64, value: u64, order: Ordering) {
         #[cfg(test)]
         crate::fuse::burn();
-        self.all()[at].store(word, order);
+        word.store(value, order);
     }
 }
 

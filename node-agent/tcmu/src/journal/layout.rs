@@ -21,13 +21,14 @@ pub const BACKED: usize = 12;
 
 /// The log of completions, by number: the first sixteen bytes of each CDB.
 pub const LOG: usize = 512;
-/// Entries of the log.
-pub const LOG_LEN: u64 = 1024;
+/// Entries of the log, and its words.
+pub const LOG_LEN: u64 = LOG_WORDS as u64 / 2;
+pub const LOG_WORDS: usize = 2048;
 
 /// The records.
-const RECORDS: usize = LOG + 2 * LOG_LEN as usize;
+const RECORDS: usize = LOG + LOG_WORDS;
 /// Words of a record.
-const RECORD: usize = 32;
+pub const RECORD: usize = 32;
 /// One for each `cmd_id`.
 pub const MAX_RECORDS: u32 = 1 << 16;
 /// Words of the file.

@@ -27,8 +27,8 @@ pub use recover::{Doubt, History, Interrupted, Request};
 pub(crate) use recover::{Plan, Recorded, plan};
 pub use replay::{Effect, Sorted, Touches, sort};
 
-use file::Words;
-use layout::{LOG, LOG_LEN, OWNER, PUBLISHED, Shape, State, VALID, record};
+use file::{Record, Words};
+use layout::{OWNER, PUBLISHED, Shape, State, VALID, record};
 
 use crate::abi;
 
@@ -57,13 +57,13 @@ pub struct Journal {
 }
 
 /// One command as it is written down.
-pub(crate) struct Fetched<'a, W, S> {
+pub(crate) struct Fetched<W, S> {
     pub id: u16,
     /// Bytes of the CDB, and its words.
     pub cdb_len: usize,
     pub cdb: W,
     /// Offset in the mapping and length of each segment; nothing if they cannot be kept.
-    pub segments: Option<&'a mut S>,
+    pub segments: Option<S>,
 }
 
 impl Journal {
@@ -93,51 +93,48 @@ impl Journal {
     }
 
     /// Writes a command down before it is handed out. `false`: there is no room, and the journal is void.
-    pub(crate) fn fetched<W, S>(&mut self, command: Fetched<'_, W, S>) -> bool
+    #[inline]
+    pub(crate) fn fetched<W, S>(&mut self, command: Fetched<W, S>) -> bool
     where
         W: Fn(usize) -> u64,
         S: Iterator<Item = (u64, u64)>,
     {
-        if u32::from(command.id) >= self.words.backed() && !self.words.grow(command.id) {
-            self.invalidate();
-            return false;
-        }
-        let base = record(u32::from(command.id));
+        let Some(record) = self.words.record(command.id) else { return self.fetched_beyond(command) };
         let words = command.cdb_len.div_ceil(8);
         for n in 0..words.min(layout::CDB_WORDS) {
-            self.words.set(base + layout::CDB + n, (command.cdb)(n));
+            record.set(layout::CDB + n, (command.cdb)(n));
         }
-        let kept = command.segments.and_then(|segments| self.keep_segments(base, segments));
+        let kept = command.segments.and_then(|segments| keep_segments(record, segments));
         let kept = kept.filter(|_| words <= layout::CDB_WORDS);
         self.fetched = self.fetched.wrapping_add(1);
         let cdb_len = u16::try_from(command.cdb_len).unwrap_or(u16::MAX);
         let shape = Shape { ordinal: self.fetched, cdb_len, segments: kept, resumes: 0 };
-        self.words.set(base + layout::SHAPE, shape.word());
-        self.words.release(base, State::Running { since: self.completed }.word());
+        record.set(layout::SHAPE, shape.word());
+        record.release(State::Running { since: self.completed }.word());
         true
     }
 
-    fn keep_segments(&self, base: usize, segments: &mut impl Iterator<Item = (u64, u64)>) -> Option<u8> {
-        let mut count = 0;
-        for (at, len) in segments {
-            if usize::from(count) == layout::MAX_SEGMENTS {
-                return None;
-            }
-            let (at, len) = (u32::try_from(at).ok()?, u32::try_from(len).ok()?);
-            self.words.set(base + layout::SEGMENTS + usize::from(count), u64::from(at) << 32 | u64::from(len));
-            count += 1;
+    /// The same for an id that no record was made for.
+    #[cold]
+    fn fetched_beyond<W, S>(&mut self, command: Fetched<W, S>) -> bool
+    where
+        W: Fn(usize) -> u64,
+        S: Iterator<Item = (u64, u64)>,
+    {
+        if self.words.grow(command.id) {
+            return self.fetched(command);
         }
-        Some(count)
+        self.invalidate();
+        false
     }
 
     /// Writes down that a command's response stands in its slot.
+    #[inline]
     pub(crate) fn answered(&mut self, id: u16) {
-        let base = record(u32::from(id));
         self.completed += 1;
-        let log = LOG + 2 * (self.completed % LOG_LEN) as usize;
-        self.words.set(log, self.words.get(base + layout::CDB));
-        self.words.set(log + 1, self.words.get(base + layout::CDB + 1));
-        self.words.release(base, State::Done { number: self.completed }.word());
+        let Some(record) = self.words.record(id) else { return };
+        self.words.log(self.completed, [record.get(layout::CDB), record.get(layout::CDB + 1)]);
+        record.release(State::Done { number: self.completed }.word());
     }
 
     /// Writes down what `tail` stands for, before it is stored in the mailbox.
@@ -154,6 +151,20 @@ impl Journal {
         let shape = Shape::of(self.words.get(at));
         self.words.set(at, Shape { resumes: shape.resumes.saturating_add(1), ..shape }.word());
     }
+}
+
+/// Puts the places of a command's data into its record; how many, or nothing if they do not fit.
+#[inline]
+fn keep_segments(record: Record<'_>, segments: impl Iterator<Item = (u64, u64)>) -> Option<u8> {
+    let mut count = 0;
+    for (at, len) in segments {
+        if usize::from(count) == layout::MAX_SEGMENTS || (at | len) > u64::from(u32::MAX) {
+            return None;
+        }
+        record.set(layout::SEGMENTS + usize::from(count), at << 32 | len);
+        count += 1;
+    }
+    Some(count)
 }
 
 impl Owner {

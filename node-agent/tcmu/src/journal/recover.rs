@@ -66,7 +66,6 @@ impl History {
     pub fn since(&self, command: &Interrupted) -> Option<impl Iterator<Item = Option<&[u8]>>> {
         let ended = self.completed.checked_sub(command.since).filter(|ended| *ended < LOG_LEN)?;
         let numbers = self.completed - ended + 1..=self.completed;
-        #[expect(clippy::cast_possible_truncation, reason = "less than LOG_LEN")]
         Some(numbers.map(|number| self.log.get((number % LOG_LEN) as usize).and_then(logged_cdb)))
     }
 }

@@ -243,7 +243,7 @@ fn a_write_older_than_the_log_of_answers_is_left_to_the_initiator() {
     bench.write(0, 1, 1);
     bench.read(0, 1);
     let _old = (take(&mut ring), take(&mut ring));
-    for n in 0..LOG_LEN {
+    for n in 0..layout::LOG_LEN {
         let tag = bench.read(9, 1);
         let command = take(&mut ring);
         ring.complete(command.ticket, &Reply::GOOD);

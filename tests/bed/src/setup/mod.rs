@@ -57,7 +57,7 @@ impl Ground {
     /// # Errors
     /// When apt cannot.
     pub fn install(&self, packages: &[&'static str]) -> Result<()> {
-        let _alone = lock(&self.layout)?;
+        let _alone = lock(&self.layout.cache().join("setup.lock"))?;
         packages::ensure_these(&self.layout, packages)
     }
 

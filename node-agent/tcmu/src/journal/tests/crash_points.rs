@@ -272,7 +272,7 @@ fn live_through(steps: &[Step]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
     fn no_death_breaks_the_ring_or_repeats_what_must_not_be(

@@ -94,7 +94,7 @@ fn a_journal_that_was_refused_stays_refused() {
 fn any_word_of_the_journal_may_be_damaged_without_harm() {
     let mut bench = crashed();
     let file = std::fs::File::options().read(true).write(true).open(bench.path()).unwrap();
-    let words = (0..16).chain(LOG..LOG + 8).chain(record(0)..record(4));
+    let words = (0..16).chain(layout::LOG..layout::LOG + 8).chain(record(0)..record(4));
     for at in words {
         for damage in [0_u64, 1, 3, u64::MAX, 1 << 33] {
             let (place, mut before) = (8 * at as u64, [0; 8]);
