@@ -2,7 +2,7 @@
 
 use lunette_iobuf::DataBuf;
 
-use crate::{Backend, Discard, Driver, Durability, Geometry, IoErrorKind, Result};
+use crate::{Backend, Discard, Driver, Durability, Extent, Geometry, IoErrorKind, Result};
 
 /// A backend behind range, alignment and permission checks.
 pub struct Disk<B> {
@@ -57,6 +57,27 @@ impl<B: Backend> Disk<B> {
         if buf.is_empty() { Ok(buf) } else { self.backend.write(at, buf, durability).await }
     }
 
+    /// Bytes that one atomic write takes at most, in whole blocks; zero where there is no such write.
+    pub fn atomic_limit(&self) -> u64 {
+        let block = u64::from(self.geometry().block_size);
+        if self.geometry().read_only { 0 } else { self.backend.atomic_limit() / block * block }
+    }
+
+    /// Writes `buf` at byte `at` as a whole or not at all, and durably.
+    ///
+    /// # Errors
+    /// `OutOfRange`, `ReadOnly`, `Unsupported` beyond the limit, or what the storage said.
+    pub async fn write_atomic(&self, at: u64, buf: DataBuf) -> Result<DataBuf> {
+        self.check_write(at, buf.len() as u64)?;
+        if buf.is_empty() {
+            return Ok(buf);
+        }
+        if buf.len() as u64 > self.atomic_limit() {
+            return Err(IoErrorKind::Unsupported.into());
+        }
+        self.backend.write_atomic(at, buf).await
+    }
+
     /// Makes every acknowledged write durable.
     ///
     /// # Errors
@@ -84,6 +105,31 @@ impl<B: Backend> Disk<B> {
     pub async fn write_zeroes(&self, at: u64, len: u64, may_unmap: bool, durability: Durability) -> Result<()> {
         self.check_write(at, len)?;
         if len == 0 { Ok(()) } else { self.backend.write_zeroes(at, len, may_unmap, durability).await }
+    }
+
+    /// Whether the blocks from byte `at` are kept by the storage, and how many of the following `len` bytes are
+    /// like them; whole blocks, at least one unless `len` is zero. A block that is kept in part is kept.
+    ///
+    /// # Errors
+    /// `OutOfRange`, or what the storage said.
+    pub async fn extent(&self, at: u64, len: u64) -> Result<Extent> {
+        self.check(at, len)?;
+        if len == 0 {
+            return Ok(Extent { len, mapped: true });
+        }
+        let block = u64::from(self.geometry().block_size);
+        let found = self.backend.extent(at, len).await?;
+        let holes = found.len / block * block;
+        if !found.mapped && holes > 0 {
+            return Ok(Extent { len: holes.min(len), mapped: false });
+        }
+        let kept = if found.mapped { found.len } else { block };
+        Ok(Extent { len: kept.max(1).div_ceil(block).saturating_mul(block).min(len), mapped: true })
+    }
+
+    /// Whether bytes that were read once are then served from memory.
+    pub fn caches_reads(&self) -> bool {
+        self.backend.caches_reads()
     }
 
     fn check_write(&self, at: u64, len: u64) -> Result<()> {

@@ -68,6 +68,15 @@ pub struct Geometry {
     pub thin: bool,
 }
 
+/// A run of bytes that are all in the storage, or all not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Bytes.
+    pub len: u64,
+    /// Whether the storage keeps them. What it does not keep reads as zeroes.
+    pub mapped: bool,
+}
+
 /// One open volume, on the thread of its LUN.
 ///
 /// # Contract
@@ -109,6 +118,30 @@ pub trait Backend: 'static {
     /// Makes `len` bytes at `at` read as zeroes, by the cheapest way there is; `may_unmap` allows it to
     /// give their space back (SBC's UNMAP bit).
     async fn write_zeroes(&self, at: u64, len: u64, may_unmap: bool, durability: Durability) -> Result<()>;
+
+    /// Bytes that one [`write_atomic`](Backend::write_atomic) takes at most; zero where there is no such write.
+    fn atomic_limit(&self) -> u64 {
+        0
+    }
+
+    /// Writes `buf` at byte `at` so that whatever happens meanwhile, a power cut too, all of it is there
+    /// afterwards or none; durable when it is done. The caller keeps other operations off those bytes.
+    async fn write_atomic(&self, at: u64, buf: DataBuf) -> Result<DataBuf> {
+        let _ = (at, buf);
+        Err(IoErrorKind::Unsupported.into())
+    }
+
+    /// Whether the bytes from `at` are kept, and how many of the following `len` (at least one byte) are like
+    /// them. An answer may end early; storage that cannot tell says that it keeps them all.
+    async fn extent(&self, at: u64, len: u64) -> Result<Extent> {
+        let _ = at;
+        Ok(Extent { len, mapped: true })
+    }
+
+    /// Whether bytes that were read once are then served from memory, as long as there is room.
+    fn caches_reads(&self) -> bool {
+        false
+    }
 
     /// What the LUN's thread must run for it, if its operations complete on that thread.
     fn driver(&self) -> Option<&dyn Driver>;

@@ -8,11 +8,12 @@ use std::marker::PhantomData;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use lunette_backend::{Driver, Durability, IoErrorKind, Result};
+use lunette_backend::{Driver, Durability, Extent, IoErrorKind, Result};
 use lunette_iobuf::DataBuf;
 use nix::errno::Errno;
 use thiserror::Error;
 
+use crate::extents;
 use crate::layout::{Layout, set_direct};
 use crate::policy::{Attempt, Policy};
 use crate::queue::Queue;
@@ -234,6 +235,14 @@ impl FileIo {
         let can = !matches!(syscall::run(self.file.as_fd(), &request, 0), Err(Errno::EOPNOTSUPP | Errno::ENOSYS));
         self.can_punch.set(can);
         can
+    }
+
+    /// Whether the bytes from `at` are data or a hole, and how many of the following `len` are like them.
+    ///
+    /// # Errors
+    /// By errno.
+    pub fn extent(&self, at: u64, len: u64) -> Result<Extent> {
+        extents::extent(&self.file, at, len)
     }
 
     /// The first transfer of an operation, if it is to be tried inline; else as if it had refused.

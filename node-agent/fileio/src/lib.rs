@@ -13,6 +13,7 @@
 //! | `queue`, `table` | parked operations, their wakers, what happens to dropped futures |
 //! | `ring`, `workers` | the two engines |
 //! | `syscall` | the system calls |
+//! | `extents` | which bytes are data and which are holes |
 //! | `layout`, `lock` | alignment of `O_DIRECT`; the writer's lock |
 
 // UNSAFETY: system calls on raw segments of a command's memory, and submission entries that point to
@@ -20,6 +21,7 @@
 #![allow(unsafe_code)]
 
 mod error;
+mod extents;
 mod file;
 mod layout;
 mod lock;

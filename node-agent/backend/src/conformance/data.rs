@@ -154,6 +154,25 @@ pub fn dropped_futures_harm_nothing<P: Pool>(pool: &P) {
     assert_eq!(read(&disk, 65536, 65536), kept);
 }
 
+/// What it means takes a power cut to see; that it is done, and up to which length, does not.
+pub fn atomic_writes_are_done_up_to_their_limit<P: Pool>(pool: &P) {
+    on_each_block_size(pool, |disk| {
+        let block = disk.geometry().block_size as usize;
+        let limit = disk.atomic_limit().min(SIZE / 4) as usize / block * block;
+        for (at, len) in [(0, limit), (block, limit), (7 * block, block.min(limit))] {
+            let bytes = pattern(len, 5);
+            let written = wait(disk, disk.write_atomic(at as u64, DataBuf::from_slice(&bytes))).unwrap();
+            assert_eq!(written.len(), len);
+            assert_eq!(read(disk, at as u64, len), bytes);
+        }
+        if disk.atomic_limit() < SIZE {
+            let longer = DataBuf::zeroed(disk.atomic_limit() as usize + block);
+            let refused = wait(disk, disk.write_atomic(0, longer)).unwrap_err();
+            assert_eq!(refused.kind, IoErrorKind::Unsupported);
+        }
+    });
+}
+
 /// SBC lets a transfer length be zero.
 pub fn empty_operations_succeed<P: Pool>(pool: &P) {
     on_each_block_size(pool, |disk| {

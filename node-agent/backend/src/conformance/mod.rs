@@ -77,12 +77,14 @@ macro_rules! conformance_tests {
             operations_run_at_depth_32
             overlapping_writes_leave_whole_blocks
             dropped_futures_harm_nothing
+            atomic_writes_are_done_up_to_their_limit
             empty_operations_succeed
             durable_writes_and_flushes_succeed
             a_volume_without_a_write_cache_says_so
             discarded_ranges_read_as_the_geometry_says
             zeroed_ranges_read_as_zeroes
             writing_allocates_and_discarding_frees
+            extents_tell_data_from_holes
             data_survive_closing
             creating_again_finds_the_same_volume
             creating_otherwise_is_refused

@@ -82,6 +82,42 @@ pub fn writing_allocates_and_discarding_frees<P: Pool>(pool: &P) {
     }
 }
 
+/// The extents from `at` on, until the end.
+fn extents<B: Backend>(disk: &Disk<B>) -> Vec<(u64, u64, bool)> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < SIZE {
+        let extent = wait(disk, disk.extent(at, SIZE - at)).unwrap();
+        assert!(extent.len > 0 && extent.len <= SIZE - at, "{} bytes at {at}", extent.len);
+        assert!(extent.len.is_multiple_of(disk.geometry().block_size.into()));
+        found.push((at, extent.len, extent.mapped));
+        at += extent.len;
+    }
+    found
+}
+
+/// Holes are called so only where zeroes are read; what was given back becomes one where the storage is thin.
+pub fn extents_tell_data_from_holes<P: Pool>(pool: &P) {
+    on_each_block_size(pool, |disk| {
+        let block = u64::from(disk.geometry().block_size);
+        let places = [0, QUARTER + block, SIZE - block];
+        for at in places {
+            let bytes = DataBuf::from_slice(&vec![7; block as usize]);
+            wait(disk, disk.write(at, bytes, Durability::Volatile)).unwrap();
+        }
+        let bytes = whole(disk);
+        for (at, len, mapped) in extents(disk) {
+            assert!(mapped || bytes[at as usize..(at + len) as usize].iter().all(|byte| *byte == 0));
+        }
+        if disk.geometry().thin && disk.geometry().discard == Discard::Zeroes {
+            wait(disk, disk.discard(0, SIZE)).unwrap();
+            assert!(extents(disk).iter().all(|(.., mapped)| !mapped));
+        }
+        let outside = wait(disk, disk.extent(SIZE - block, 2 * block)).unwrap_err();
+        assert_eq!(outside.kind, IoErrorKind::OutOfRange);
+    });
+}
+
 /// The initiator is told that it need not flush, and everything still works.
 pub fn a_volume_without_a_write_cache_says_so<P: Pool>(pool: &P) {
     let id = id("write-through");

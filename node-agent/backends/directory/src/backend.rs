@@ -3,9 +3,13 @@
 use std::cell::Cell;
 use std::future::Future;
 
-use lunette_backend::{Backend, Discard, Driver, Durability, Geometry, IoError, IoErrorKind, OpenOptions, Result};
+use lunette_backend::{
+    Backend, Discard, Driver, Durability, Extent, Geometry, IoError, IoErrorKind, OpenOptions, Result,
+};
 use lunette_fileio::FileIo;
 use lunette_iobuf::DataBuf;
+
+use crate::journal::{self, Journal};
 
 /// A file system's block larger than this says how it likes transfers, not what its disk writes at once.
 const LARGEST_PHYSICAL: u32 = 4096;
@@ -13,6 +17,8 @@ const LARGEST_PHYSICAL: u32 = 4096;
 /// An open volume of a directory pool.
 pub struct DirectoryVolume {
     file: FileIo,
+    /// There where writing is.
+    journal: Option<Journal>,
     size: Cell<u64>,
     geometry: Geometry,
     write_cache: bool,
@@ -20,9 +26,9 @@ pub struct DirectoryVolume {
 
 impl DirectoryVolume {
     /// Over a data file that is locked and `size` bytes long.
-    pub(crate) fn new(file: FileIo, size: u64, options: &OpenOptions) -> Self {
+    pub(crate) fn new(file: FileIo, journal: Option<Journal>, size: u64, options: &OpenOptions) -> Self {
         let geometry = geometry(&file, size, options);
-        Self { file, size: Cell::new(size), geometry, write_cache: options.write_cache }
+        Self { file, journal, size: Cell::new(size), geometry, write_cache: options.write_cache }
     }
 
     /// Whether the page cache is passed by.
@@ -91,6 +97,24 @@ impl Backend for DirectoryVolume {
 
     async fn write_zeroes(&self, at: u64, len: u64, may_unmap: bool, durability: Durability) -> Result<()> {
         self.file.write_zeroes(at, len, may_unmap, self.at_least(durability)).await
+    }
+
+    fn atomic_limit(&self) -> u64 {
+        self.journal.as_ref().map_or(0, |_| journal::LIMIT)
+    }
+
+    async fn write_atomic(&self, at: u64, buf: DataBuf) -> Result<DataBuf> {
+        let journal = self.journal.as_ref().ok_or(IoErrorKind::Unsupported)?;
+        journal.write(at, buf.to_vec()).await?;
+        Ok(buf)
+    }
+
+    async fn extent(&self, at: u64, len: u64) -> Result<Extent> {
+        self.file.extent(at, len)
+    }
+
+    fn caches_reads(&self) -> bool {
+        !self.file.is_direct()
     }
 
     fn driver(&self) -> Option<&dyn Driver> {

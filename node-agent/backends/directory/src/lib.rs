@@ -5,6 +5,7 @@
 //! ```text
 //! POOL/.lunette-pool          the marker, if the pool asks for one
 //! POOL/<uid>/data             the volume's bytes, sparse
+//! POOL/<uid>/journal          an atomic write under way, see `journal`
 //! POOL/<uid>/volume.json      what it is: block size, size, owner
 //! POOL/.lunette-new-<uid>/    being made; never a volume
 //! POOL/.lunette-gone-<uid>/   being removed; no longer a volume
@@ -19,6 +20,7 @@
 mod backend;
 mod description;
 mod holder;
+mod journal;
 mod message;
 mod pool;
 mod root;

@@ -11,6 +11,7 @@ use lunette_fileio::{Engine, FileIo, FileOptions, IoMode, LockError, LockKind, S
 use crate::backend::DirectoryVolume;
 use crate::description::is_block_size;
 use crate::holder::holder;
+use crate::journal::Journal;
 use crate::message::failed;
 use crate::root::Root;
 use crate::volume::{self, Volume};
@@ -139,8 +140,9 @@ impl Pool for DirectoryPool {
             // Removed while we waited for its lock.
             return Volume::get(&root, id).and(Err(removed(&volume)));
         }
+        let journal = if options.read_only { None } else { Some(Journal::open(&volume, &data)?) };
         let file = self.engine_on(&volume, data, options.block_size)?;
-        Ok(DirectoryVolume::new(file, meta.len(), options))
+        Ok(DirectoryVolume::new(file, journal, meta.len(), options))
     }
 }
 

@@ -20,10 +20,11 @@ use crate::message::{Bytes, failed};
 use crate::root::Root;
 
 const DATA: &str = "data";
+const JOURNAL: &str = "journal";
 const DESCRIPTION: &str = "volume.json";
 const DESCRIPTION_NEW: &str = "volume.json.new";
 /// Everything that a volume's directory may hold: nothing else is ever deleted.
-const OWN_FILES: [&str; 3] = [DATA, DESCRIPTION, DESCRIPTION_NEW];
+const OWN_FILES: [&str; 4] = [DATA, JOURNAL, DESCRIPTION, DESCRIPTION_NEW];
 const MAX_DESCRIPTION: u64 = 64 * 1024;
 
 const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
@@ -183,6 +184,20 @@ impl<'a> Volume<'a> {
         open_data(&self.dir, &self.path(), access)
     }
 
+    /// Its directory.
+    pub fn dir(&self) -> &File {
+        &self.dir
+    }
+
+    /// Its journal, if there is one yet.
+    pub fn open_journal(&self) -> Result<Option<File>, PoolError> {
+        match openat(&self.dir, JOURNAL, OFlag::O_RDWR | NO_FOLLOW, Mode::empty()) {
+            Ok(journal) => Ok(Some(journal.into())),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(failed("opening", &self.path().join(JOURNAL), errno)),
+        }
+    }
+
     pub fn usage(&self) -> Result<Usage, PoolError> {
         let data = self.open_data(true)?;
         let meta = data.metadata().map_err(|error| failed("looking at", &self.path(), error))?;
@@ -234,6 +249,11 @@ impl<'a> Volume<'a> {
         }
         Ok(())
     }
+}
+
+/// Makes the journal of the volume in this directory.
+pub(crate) fn make_journal(dir: &File) -> std::io::Result<File> {
+    Ok(File::from(openat(dir, JOURNAL, OFlag::O_RDWR | OFlag::O_CREAT | NO_FOLLOW, PRIVATE)?))
 }
 
 /// Ends the volume `id`, which nobody holds: from the rename on there is none.

@@ -9,6 +9,7 @@ use lunette_iobuf::DataBuf;
 use tempfile::TempDir;
 
 use super::*;
+use crate::journal;
 use crate::root::MARKER;
 
 mod mounts;
@@ -53,6 +54,32 @@ fn names(dir: &Path) -> Vec<String> {
 fn refusal<T>(result: Result<T, PoolError>) -> (PoolErrorKind, String) {
     let error = result.err().expect("it is refused");
     (error.kind, error.to_string())
+}
+
+/// What a power cut leaves after the journal was durable and before all of the bytes were in their place.
+#[test]
+fn an_interrupted_atomic_write_is_whole_at_the_next_opening() {
+    let (dir, pool) = with_volume();
+    let folder = dir.path().join("0c2f");
+    fs::write(folder.join("journal"), journal::record(4096, &[7; 8192])).unwrap();
+    let volume = pool.open(&id(), &options()).unwrap();
+    let found = block_on(&volume, volume.read(4096, DataBuf::zeroed(8192))).unwrap();
+    assert_eq!(found.to_vec(), [7; 8192]);
+    drop(volume);
+    assert_eq!(fs::read(folder.join("journal")).unwrap()[..32], [0; 32], "nothing is left to do");
+}
+
+#[test]
+fn a_journal_comes_with_the_first_atomic_write_and_goes_with_the_volume() {
+    let (dir, pool) = with_volume();
+    let volume = pool.open(&id(), &options()).unwrap();
+    assert_eq!(names(&dir.path().join("0c2f")), ["data", "volume.json"]);
+    block_on(&volume, volume.write_atomic(512, DataBuf::from_slice(&[7; 1024]))).unwrap();
+    assert_eq!(names(&dir.path().join("0c2f")), ["data", "journal", "volume.json"]);
+    drop(volume);
+    assert_eq!(fs::read(dir.path().join("0c2f/data")).unwrap()[512..1536], [7; 1024]);
+    pool.remove(&id()).unwrap();
+    assert!(names(dir.path()).is_empty());
 }
 
 #[test]
