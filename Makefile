@@ -48,8 +48,9 @@ crds: ## write the CRDs anew from the types: manifests/crds and the chart lunett
 manifests: build ## write manifests/install.yaml, and what the tests compare charts with, anew from the charts
 	LUNETTE_WRITE_RENDERED=1 $(BED) test charts::the_plain_manifest,charts::each_value
 
-reference: ## write the generated pages of the book anew
+reference: ## write the generated parts of the book anew
 	$(CARGO) run --quiet --package lunette-operator -- reference --write docs/storage-class.md
+	$(CARGO) run --quiet --package lunette-scsi --example reference -- docs/reference/scsi.md
 
 images: ## the container images, with docker or podman: both programs are built in a container of the images' own Debian
 	$(ENGINE) run --rm -v "$(CURDIR)":/src -w /src -e CARGO_TARGET_DIR=/src/target/images \

@@ -12,8 +12,12 @@ pub const NO_ADDITIONAL_SENSE: Asc = Asc(0x00, 0x00);
 pub const OPERATION_IN_PROGRESS: Asc = Asc(0x00, 0x16);
 /// LOGICAL UNIT IS IN PROCESS OF BECOMING READY: the storage is away and expected back (SPC-5 6.47).
 pub const BECOMING_READY: Asc = Asc(0x04, 0x01);
+/// LOGICAL UNIT NOT READY, FORMAT IN PROGRESS (SBC-4 4.31).
+pub const FORMAT_IN_PROGRESS: Asc = Asc(0x04, 0x04);
 /// LOGICAL UNIT NOT ACCESSIBLE, TARGET PORT IN UNAVAILABLE STATE: another gateway owns it (SPC-5 5.18.2.4.5).
 pub const PORT_UNAVAILABLE: Asc = Asc(0x04, 0x0c);
+/// LOGICAL UNIT NOT READY, SANITIZE IN PROGRESS (SBC-4 4.11.2).
+pub const SANITIZE_IN_PROGRESS: Asc = Asc(0x04, 0x1b);
 /// UNREACHABLE COPY TARGET: a segment names no device (SPC-5 5.17.7.4).
 pub const UNREACHABLE_COPY_TARGET: Asc = Asc(0x08, 0x04);
 /// WRITE ERROR: the medium did not take the data (SBC-4 4.18).
@@ -70,6 +74,8 @@ pub const SOFTWARE_WRITE_PROTECTED: Asc = Asc(0x27, 0x02);
 pub const SPACE_ALLOCATION_FAILED: Asc = Asc(0x27, 0x07);
 /// CAPACITY DATA HAS CHANGED (SBC-4 4.10).
 pub const CAPACITY_CHANGED: Asc = Asc(0x2a, 0x09);
+/// SANITIZE COMMAND FAILED: only another attempt is served (SBC-4 4.11.4).
+pub const SANITIZE_COMMAND_FAILED: Asc = Asc(0x31, 0x03);
 /// SAVING PARAMETERS NOT SUPPORTED (SPC-5 6.14.1).
 pub const SAVING_PARAMETERS_NOT_SUPPORTED: Asc = Asc(0x39, 0x00);
 /// LOGICAL UNIT FAILED SELF-TEST (SPC-5 5.14.2).
@@ -93,7 +99,9 @@ mod tests {
             (NO_ADDITIONAL_SENSE, 0x0000),
             (OPERATION_IN_PROGRESS, 0x0016),
             (BECOMING_READY, 0x0401),
+            (FORMAT_IN_PROGRESS, 0x0404),
             (PORT_UNAVAILABLE, 0x040c),
+            (SANITIZE_IN_PROGRESS, 0x041b),
             (UNREACHABLE_COPY_TARGET, 0x0804),
             (WRITE_ERROR, 0x0c00),
             (THIRD_PARTY_DEVICE_FAILURE, 0x0d01),
@@ -122,6 +130,7 @@ mod tests {
             (SOFTWARE_WRITE_PROTECTED, 0x2702),
             (SPACE_ALLOCATION_FAILED, 0x2707),
             (CAPACITY_CHANGED, 0x2a09),
+            (SANITIZE_COMMAND_FAILED, 0x3103),
             (SAVING_PARAMETERS_NOT_SUPPORTED, 0x3900),
             (FAILED_SELF_TEST, 0x3e03),
             (INTERNAL_TARGET_FAILURE, 0x4400),

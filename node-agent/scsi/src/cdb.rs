@@ -65,6 +65,11 @@ impl<'a> Cdb<'a> {
         LbaRange::new(self.be64(2), self.be32(10))
     }
 
+    /// LBA and length of the 32-byte commands.
+    pub(crate) fn range32(self) -> LbaRange {
+        LbaRange::new(self.be64(12), self.be32(28))
+    }
+
     /// INVALID FIELD IN CDB, pointing at the byte and its highest offending bit.
     pub(crate) fn invalid(byte: u16, bit: u8) -> Sense {
         Sense::illegal(asc::INVALID_FIELD_IN_CDB).at(Field::cdb(byte, Some(bit)))

@@ -15,6 +15,7 @@ use crate::opcodes::{self, Support};
 use crate::parameters::{deliver, finish_without_data};
 use crate::range_lock::RangeLock;
 use crate::refusal::{Refusal, TroubleLog};
+use crate::rewrite::{self, Medium};
 use crate::statistics::Statistics;
 use crate::{
     Access, BlockSize, ByteRange, Config, LbaRange, Op, Outcome, Sense, SenseFormat, SenseKey, asc, attach, data,
@@ -26,6 +27,7 @@ pub struct ScsiDisk<B> {
     pub(crate) config: Config,
     pub(crate) mode: Mode,
     pub(crate) locks: RangeLock,
+    pub(crate) medium: Medium,
     pub(crate) statistics: Statistics,
     /// What copies have done.
     pub(crate) copies: Results,
@@ -51,6 +53,7 @@ impl<B: Backend> ScsiDisk<B> {
             config,
             mode,
             locks: RangeLock::new(),
+            medium: Medium::default(),
             statistics: Statistics::default(),
             copies: Results::default(),
             tokens: Tokens::default(),
@@ -98,6 +101,7 @@ impl<B: Backend> ScsiDisk<B> {
     /// says. For a command with Data-In it is filled, and zeroed behind what was filled.
     pub async fn execute(&self, cdb: &[u8], data: DataBuf) -> Outcome {
         let answer = match Op::parse(cdb) {
+            Ok(op) if self.medium.bars(&op) => Err(self.barred()),
             Ok(op) if self.must_hear_of_capacity(&op) => Err(capacity_changed().into()),
             Ok(Op::Read(transfer)) => {
                 let answer = self.read(&transfer, data).await;
@@ -124,6 +128,17 @@ impl<B: Backend> ScsiDisk<B> {
             Op::Unmap(unmap) => data::unmap(self, &unmap, data).await,
             Op::WriteSame(same) => data::write_same(self, &same, data).await,
             Op::CompareAndWrite(swap) => data::compare_and_write(self, &swap, data).await,
+            Op::WriteAndVerify(request) => data::write_and_verify(self, &request, data).await,
+            Op::OrWrite(transfer) => data::orwrite(self, &transfer, data).await,
+            Op::WriteAtomic(blocks) => data::write_atomic(self, blocks, data).await,
+            Op::PreFetch(blocks) => data::prefetch(self, blocks, data).await,
+            Op::GetLbaStatus(request) => {
+                let reply = data::lba_status(self, &request).await?;
+                Ok(deliver(data, &reply, request.allocation))
+            }
+            Op::FormatUnit(format) => rewrite::format_unit(self, format, data).await,
+            Op::Sanitize(request) => rewrite::sanitize(self, &request, data).await,
+            Op::PreventAllowMediumRemoval => Ok(finish_without_data(data)),
             Op::ExtendedCopy(copy) => copy::extended_copy(self, copy, data).await,
             Op::PopulateToken(command) => copy::token::populate_token(self, command, data).await,
             Op::WriteUsingToken(command) => copy::token::write_using_token(self, command, data).await,
@@ -151,6 +166,7 @@ impl<B: Backend> ScsiDisk<B> {
             Op::ReceiveDiagnosticResults { allocation } => (attach::diagnostic_results(), allocation),
             Op::ReportTargetPortGroups(report) => (attach::report_port_groups(self, report)?, report.allocation),
             Op::RequestSense { descriptor, allocation } => (self.request_sense(descriptor), allocation),
+            Op::ReadDefectData(request) => (data::no_defects(&request), request.allocation),
             Op::ReportSupportedOpcodes(report) => {
                 (opcodes::report_opcodes(&report, self.support())?, report.allocation)
             }
@@ -160,11 +176,15 @@ impl<B: Backend> ScsiDisk<B> {
         Ok(deliver(data, &reply, allocation))
     }
 
-    /// The pending unit attention as parameter data, which clears it, or nothing to report (SPC-5 6.39).
+    /// What the medium is while it is not whole, else the pending unit attention, which that clears, as
+    /// parameter data; or nothing to report (SPC-5 6.39).
     fn request_sense(&self, descriptor: bool) -> Vec<u8> {
         let format = if descriptor { SenseFormat::Descriptor } else { SenseFormat::Fixed };
-        let pending = self.capacity_changed.take();
-        let sense = if pending { capacity_changed() } else { Sense::new(SenseKey::NoSense, asc::NO_ADDITIONAL_SENSE) };
+        let sense = match self.medium.sense() {
+            Some(sense) => sense,
+            None if self.capacity_changed.take() => capacity_changed(),
+            None => Sense::new(SenseKey::NoSense, asc::NO_ADDITIONAL_SENSE),
+        };
         let (bytes, len) = sense.render(format);
         bytes[..len].to_vec()
     }
@@ -176,10 +196,22 @@ impl<B: Backend> ScsiDisk<B> {
     #[cold]
     fn refused(&self, cdb: &[u8], refusal: &Refusal) -> Outcome {
         if let Some(error) = refusal.storage_error() {
-            self.away.set(matches!(error.kind, IoErrorKind::Unreachable | IoErrorKind::Fenced));
-            self.trouble.note(&self.config.identity.serial, cdb.first().copied().unwrap_or(0), error);
+            self.note_trouble(cdb.first().copied().unwrap_or(0), error);
         }
         refusal.outcome(self.mode.sense_format())
+    }
+
+    /// Notes that a command failed because its storage did.
+    pub(crate) fn note_trouble(&self, opcode: u8, error: &IoError) {
+        self.away.set(matches!(error.kind, IoErrorKind::Unreachable | IoErrorKind::Fenced));
+        self.trouble.note(&self.config.identity.serial, opcode, error);
+    }
+
+    /// Why a command has to wait for the medium.
+    #[cold]
+    fn barred(&self) -> Refusal {
+        let sense = self.medium.sense();
+        sense.unwrap_or(Sense::new(SenseKey::NotReady, asc::BECOMING_READY)).into()
     }
 
     /// TEST UNIT READY. Path checkers send nothing else, so a unit whose storage was away when it was
@@ -211,10 +243,17 @@ impl<B: Backend> ScsiDisk<B> {
         let tpgs = self.access.borrow().as_ref().map_or(0, |access| access.group.tpgs());
         Support {
             discard,
+            atomic: self.disk.atomic_limit() > 0,
             reservations: self.config.reservations,
             port_groups: tpgs != 0,
             explicit_port_groups: tpgs & 2 != 0,
         }
+    }
+
+    /// MAXIMUM ATOMIC TRANSFER LENGTH: no more than one transfer brings.
+    pub(crate) fn atomic_blocks(&self) -> u32 {
+        let limit = self.block_size().blocks_in(self.disk.atomic_limit());
+        u32::try_from(limit).unwrap_or(u32::MAX).min(self.config.limits.transfer_blocks(self.block_size()))
     }
 
     /// The bytes of a run of blocks that lies inside the volume.

@@ -26,6 +26,7 @@ mod outcome;
 mod parameters;
 mod range_lock;
 mod refusal;
+mod rewrite;
 mod sense;
 mod statistics;
 mod units;

@@ -5,8 +5,11 @@
 pub use crate::attach::mode::{ModeSelect, ModeSense, PageControl};
 pub use crate::attach::{Diagnostic, Inquiry, LogSelect, LogSense, PortGroupReport, StartStop};
 pub use crate::copy::{CopyReport, ExtendedCopy, TokenCommand};
-pub use crate::data::{ByteCheck, CompareAndWrite, Transfer, Unmap, Verify, WriteSame};
+pub use crate::data::{
+    ByteCheck, CompareAndWrite, GetLbaStatus, ReadDefectData, Transfer, Unmap, Verify, WriteAndVerify, WriteSame,
+};
 pub use crate::opcodes::{OpcodeReport, Selection};
+pub use crate::rewrite::{Format, Method, Sanitize};
 use crate::{LbaRange, Sense, opcodes};
 
 /// A parsed command.
@@ -36,6 +39,15 @@ pub enum Op {
     Unmap(Unmap),
     WriteSame(WriteSame),
     CompareAndWrite(CompareAndWrite),
+    WriteAndVerify(WriteAndVerify),
+    OrWrite(Transfer),
+    WriteAtomic(LbaRange),
+    PreFetch(LbaRange),
+    GetLbaStatus(GetLbaStatus),
+    ReadDefectData(ReadDefectData),
+    PreventAllowMediumRemoval,
+    FormatUnit(Format),
+    Sanitize(Sanitize),
     ExtendedCopy(ExtendedCopy),
     ReportCopy { report: CopyReport, allocation: u32 },
     CopyOperatingParameters { allocation: u32 },

@@ -5,7 +5,8 @@
 //! starves. A command makes all claims that it holds at a time in one moment and with one ticket, so that
 //! it waits only for commands with earlier tickets, and none can deadlock. Without an exclusive claim a
 //! writer pays for one slot of a list, and nothing is allocated once the list has reached the queue's
-//! depth.
+//! depth. Readers are only counted until the first WRITE ATOMIC comes; from then on they claim what they read,
+//! and wait for such writes alone.
 //!
 //! A [`Watch`] is told of every write to its ranges that ends after it was set up.
 
@@ -16,6 +17,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use crate::ByteRange;
+use crate::data::Yield;
 
 /// Room made beforehand, in claims: LIO's largest queue depth by default.
 const ROOM: usize = 128;
@@ -23,6 +25,10 @@ const ROOM: usize = 128;
 /// The claims of one LUN's running commands.
 pub struct RangeLock {
     state: RefCell<State>,
+    /// Whether readers claim what they read.
+    guards_reads: Cell<bool>,
+    /// Readers without a claim.
+    readers: Cell<usize>,
 }
 
 struct State {
@@ -43,13 +49,25 @@ enum Purpose {
     Write,
     /// Writing, alone.
     WriteAlone,
+    /// Writing, alone and with no reader beside.
+    WriteUnseen,
     /// Keeping writers off; the range stays as it is.
     Freeze,
+    /// Reading.
+    Read,
 }
 
 impl Purpose {
     fn is_exclusive(self) -> bool {
-        self != Self::Write
+        !matches!(self, Self::Write | Self::Read)
+    }
+
+    /// Whether one has to wait for the other.
+    fn conflicts(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Read, kind) | (kind, Self::Read) => kind == Self::WriteUnseen,
+            (one, other) => one.is_exclusive() || other.is_exclusive(),
+        }
     }
 }
 
@@ -78,7 +96,7 @@ impl RangeLock {
             next_ticket: 0,
             watches: Vec::new(),
         };
-        Self { state: RefCell::new(state) }
+        Self { state: RefCell::new(state), guards_reads: Cell::new(false), readers: Cell::new(0) }
     }
 
     /// Claims a range for writing; waits for exclusive claims only.
@@ -133,6 +151,25 @@ impl RangeLock {
         watch
     }
 
+    /// Takes part as a reader, which waits for WRITE ATOMIC only.
+    pub async fn read(&self, range: ByteRange) -> Reading<'_> {
+        if self.guards_reads.get() {
+            return Reading::Claimed { _claim: self.claim(range, Purpose::Read).await };
+        }
+        self.readers.set(self.readers.get() + 1);
+        Reading::Counted(self)
+    }
+
+    /// Claims a range for writing by this command alone, readers kept off too.
+    pub async fn exclude_readers(&self, range: ByteRange) -> Claimed<'_> {
+        self.guards_reads.set(true);
+        let claimed = self.claim(range, Purpose::WriteUnseen).await;
+        while self.readers.get() > 0 {
+            Yield::default().await;
+        }
+        claimed
+    }
+
     async fn claim(&self, range: ByteRange, purpose: Purpose) -> Claimed<'_> {
         let slot = {
             let mut state = self.state.borrow_mut();
@@ -166,6 +203,26 @@ impl Watch {
     }
 }
 
+/// A command that reads; dropping it lets others go on.
+#[must_use]
+pub enum Reading<'a> {
+    /// It holds a claim.
+    Claimed {
+        /// Let go with this.
+        _claim: Claimed<'a>,
+    },
+    /// It is one of so many.
+    Counted(&'a RangeLock),
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        if let Self::Counted(lock) = self {
+            lock.readers.set(lock.readers.get().saturating_sub(1));
+        }
+    }
+}
+
 impl State {
     fn ticket(&mut self) -> u64 {
         let ticket = self.next_ticket;
@@ -191,8 +248,8 @@ impl State {
         }
         let Some(Some(own)) = self.claims.get(slot) else { return false };
         let blocks = |other: &Claim| {
-            let exclusive = own.purpose.is_exclusive() || other.purpose.is_exclusive();
-            other.ticket < own.ticket && exclusive && other.range.overlaps(own.range)
+            let conflict = own.purpose.conflicts(other.purpose);
+            other.ticket < own.ticket && conflict && other.range.overlaps(own.range)
         };
         self.claims.iter().flatten().any(blocks)
     }
@@ -206,7 +263,7 @@ impl State {
 
     /// A write may have happened, whatever it came to.
     fn tell_watches(&self, claim: &Claim) {
-        if claim.purpose == Purpose::Freeze {
+        if matches!(claim.purpose, Purpose::Freeze | Purpose::Read) {
             return;
         }
         self.watches.iter().filter_map(Weak::upgrade).for_each(|watch| watch.note(claim.range));

@@ -63,6 +63,12 @@ impl Field {
         Self { in_cdb: false, byte, bit }
     }
 
+    /// Not a field of the command but a PROGRESS INDICATION, in parts of 65536 (SPC-5 4.4.2.4.4).
+    #[must_use]
+    pub fn progress(done: u16) -> Self {
+        Self { in_cdb: false, byte: done, bit: None }
+    }
+
     /// The SENSE KEY SPECIFIC bytes.
     fn bytes(self) -> [u8; 3] {
         let pointer = self.bit.map_or(0, |bit| 0x08 | (bit & 7));

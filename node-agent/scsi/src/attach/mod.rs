@@ -8,6 +8,7 @@ mod inquiry;
 mod log;
 pub mod mode;
 mod port_groups;
+mod prevent_allow;
 mod start_stop;
 mod vpd;
 
@@ -20,6 +21,7 @@ pub use log::{LogSelect, LogSense};
 pub(crate) use log::{log_select, log_sense, parse_log_select, parse_log_sense};
 pub use port_groups::PortGroupReport;
 pub(crate) use port_groups::{parse_report_port_groups, parse_set_port_groups, report_port_groups, set_port_groups};
+pub(crate) use prevent_allow::parse_prevent_allow;
 pub use start_stop::StartStop;
 pub(crate) use start_stop::{parse_start_stop, start_stop};
 pub(crate) use vpd::identification;

@@ -61,7 +61,6 @@ fn block_limits<B: Backend>(disk: &ScsiDisk<B>) -> Vec<u8> {
     let (block, limits, geometry) = (disk.block_size(), &disk.config.limits, disk.geometry());
     let max_transfer = limits.transfer_blocks(block);
     let mut p = [0; 64];
-    p[4] = 0x01; // WSNZ: a WRITE SAME of zero blocks is refused
     p[5] = limits.max_compare_and_write;
     put16(&mut p, 6, blocks_of(geometry.physical_block_size, disk));
     put32(&mut p, 8, max_transfer);
@@ -73,6 +72,7 @@ fn block_limits<B: Backend>(disk: &ScsiDisk<B>) -> Vec<u8> {
         put32(&mut p, 32, 1 << 31); // UGAVALID, with an alignment of zero
     }
     p[36..44].copy_from_slice(&limits.write_same_blocks(block).to_be_bytes());
+    put32(&mut p, 44, disk.atomic_blocks());
     p[4..].to_vec()
 }
 
@@ -90,9 +90,13 @@ fn put32(page: &mut [u8], at: usize, value: u32) {
 }
 
 /// Page B1h (SBC-4 6.6.3): a medium that does not rotate.
-fn block_device_characteristics<B>(_: &ScsiDisk<B>) -> Vec<u8> {
+fn block_device_characteristics<B: Backend>(disk: &ScsiDisk<B>) -> Vec<u8> {
+    const READS_AFTER_ERASE: u8 = 0x40;
     let mut p = [0; 64];
     put16(&mut p, 4, 1);
+    if disk.support().discard {
+        p[7] = READS_AFTER_ERASE; // WABEREQ 01b: what SANITIZE erased is read without an error
+    }
     p[8] = 0x01; // VBULS: VERIFY compares unmapped blocks too
     p[4..].to_vec()
 }

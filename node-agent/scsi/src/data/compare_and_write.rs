@@ -31,6 +31,10 @@ pub(crate) async fn compare_and_write<B: Backend>(disk: &ScsiDisk<B>, swap: &Com
         return Err(Cdb::invalid(13, 7).into());
     }
     let range = disk.locate(swap.range)?;
+    if range.len == 0 && !data.is_empty() {
+        // The field has one byte: this is an initiator that meant 256.
+        return Err(Cdb::invalid(13, 7).into());
+    }
     let data = exact_data_out(data, 2 * range.len)?;
     if range.len == 0 {
         return Ok(Outcome::good());

@@ -1,4 +1,4 @@
-//! READ and WRITE of 6, 10, 12 and 16 bytes (SBC-4 5.12–5.17, 5.36–5.41): the path that every byte takes.
+//! READ and WRITE of 6, 10, 12, 16 and 32 bytes (SBC-4 5.12–5.17, 5.36–5.41): the path that every byte takes.
 //!
 //! Nothing is allocated here for a command whose expected length is its CDB's. Where they differ: a
 //! longer buffer gets the CDB's amount and the rest zeroed (READ), or gives its first part (WRITE); a
@@ -30,6 +30,10 @@ fn short(cdb: Cdb<'_>) -> Transfer {
 
 fn long(cdb: Cdb<'_>, range: LbaRange, length_byte: u8) -> Transfer {
     Transfer { range, fua: cdb.bit(1, 3), length_byte }
+}
+
+fn longest(cdb: Cdb<'_>) -> Transfer {
+    Transfer { range: cdb.range32(), fua: cdb.bit(10, 3), length_byte: 28 }
 }
 
 pub(crate) fn parse_read6(cdb: Cdb<'_>) -> Result<Op, Sense> {
@@ -64,6 +68,14 @@ pub(crate) fn parse_write16(cdb: Cdb<'_>) -> Result<Op, Sense> {
     Ok(Op::Write(long(cdb, cdb.range16(), 10)))
 }
 
+pub(crate) fn parse_read32(cdb: Cdb<'_>) -> Result<Op, Sense> {
+    Ok(Op::Read(longest(cdb)))
+}
+
+pub(crate) fn parse_write32(cdb: Cdb<'_>) -> Result<Op, Sense> {
+    Ok(Op::Write(longest(cdb)))
+}
+
 impl<B: Backend> ScsiDisk<B> {
     /// READ. With FUA and a volatile cache the cache is made durable first, so that what is returned
     /// cannot be lost afterwards.
@@ -72,6 +84,7 @@ impl<B: Backend> ScsiDisk<B> {
         if transfer.fua && self.mode.write_cache() {
             self.disk.flush().await?;
         }
+        let _reading = self.locks.read(range).await;
         if data.len() as u64 != range.len {
             return Box::pin(self.read_other_length(range, data)).await;
         }

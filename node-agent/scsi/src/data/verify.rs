@@ -1,4 +1,4 @@
-//! VERIFY 10, 12 and 16 (SBC-4 5.33–5.35): reads the medium, and compares it where BYTCHK says so.
+//! VERIFY 10, 12, 16 and 32 (SBC-4 5.33–5.35, 5.43): reads the medium, and compares it where BYTCHK says so.
 
 use lunette_backend::Backend;
 use lunette_iobuf::DataBuf;
@@ -35,23 +35,27 @@ pub enum ByteCheck {
 }
 
 pub(crate) fn parse_verify10(cdb: Cdb<'_>) -> Result<Op, Sense> {
-    parse(cdb, cdb.range10(), 7)
+    parse(cdb, 1, cdb.range10(), 7)
 }
 
 pub(crate) fn parse_verify12(cdb: Cdb<'_>) -> Result<Op, Sense> {
-    parse(cdb, cdb.range12(), 6)
+    parse(cdb, 1, cdb.range12(), 6)
 }
 
 pub(crate) fn parse_verify16(cdb: Cdb<'_>) -> Result<Op, Sense> {
-    parse(cdb, cdb.range16(), 10)
+    parse(cdb, 1, cdb.range16(), 10)
 }
 
-fn parse(cdb: Cdb<'_>, range: LbaRange, length_byte: u8) -> Result<Op, Sense> {
-    let check = match cdb.u8(1) >> 1 & 3 {
+pub(crate) fn parse_verify32(cdb: Cdb<'_>) -> Result<Op, Sense> {
+    parse(cdb, 10, cdb.range32(), 28)
+}
+
+fn parse(cdb: Cdb<'_>, flags_byte: u8, range: LbaRange, length_byte: u8) -> Result<Op, Sense> {
+    let check = match cdb.u8(usize::from(flags_byte)) >> 1 & 3 {
         0 => ByteCheck::Readable,
         1 => ByteCheck::Blocks,
         3 => ByteCheck::OneBlock,
-        _ => return Err(Cdb::invalid(1, 2)),
+        _ => return Err(Cdb::invalid(u16::from(flags_byte), 2)),
     };
     Ok(Op::Verify(Verify { range, check, length_byte }))
 }
@@ -83,7 +87,7 @@ async fn compare_with_one<B: Backend>(disk: &ScsiDisk<B>, range: ByteRange, data
     compare(disk, range, &DataBuf::from_slice(&expected)).await
 }
 
-async fn compare<B: Backend>(disk: &ScsiDisk<B>, range: ByteRange, expected: &DataBuf) -> Answer {
+pub(super) async fn compare<B: Backend>(disk: &ScsiDisk<B>, range: ByteRange, expected: &DataBuf) -> Answer {
     let found = read_through(disk, range, |at, chunk| differs(expected, at, chunk)).await?;
     found.map_or_else(|| Ok(Outcome::good()), |offset| Err(miscompare(offset).into()))
 }
@@ -96,7 +100,7 @@ fn differs(expected: &DataBuf, at: u64, chunk: &DataBuf) -> Option<u64> {
 }
 
 /// Reads a range chunk by chunk, until `find` has found something in one.
-async fn read_through<B: Backend>(
+pub(super) async fn read_through<B: Backend>(
     disk: &ScsiDisk<B>,
     range: ByteRange,
     find: impl Fn(u64, &DataBuf) -> Option<u64>,

@@ -1,4 +1,4 @@
-//! WRITE SAME 10 and 16 (SBC-4 5.46, 5.47): one block, written over and over.
+//! WRITE SAME 10, 16 and 32 (SBC-4 5.46–5.48): one block, written over and over.
 //!
 //! Zeroes go to the storage's cheapest way of making zeroes; any other block is written in chunks.
 
@@ -15,46 +15,46 @@ use crate::{ByteRange, LbaRange, Op, Outcome, ScsiDisk, Sense};
 /// WRITE SAME.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriteSame {
-    /// Which blocks.
+    /// Which blocks; a length of zero means up to the last.
     pub range: LbaRange,
     /// UNMAP: the space of zeroes may be given back.
     pub unmap: bool,
     /// NDOB: there is no data; zeroes are meant.
     pub no_data: bool,
+    /// Where the CDB has its flags, for the field pointer.
+    pub flags_byte: u8,
     /// Where the CDB has its length field, for the field pointer.
     pub length_byte: u8,
 }
 
 pub(crate) fn parse_write_same10(cdb: Cdb<'_>) -> Result<Op, Sense> {
-    parse(cdb, WriteSame { range: cdb.range10(), unmap: cdb.bit(1, 3), no_data: false, length_byte: 7 })
+    parse(cdb, 1, cdb.range10(), 7)
 }
 
 pub(crate) fn parse_write_same16(cdb: Cdb<'_>) -> Result<Op, Sense> {
-    let no_data = cdb.bit(1, 0);
-    parse(cdb, WriteSame { range: cdb.range16(), unmap: cdb.bit(1, 3), no_data, length_byte: 10 })
+    parse(cdb, 1, cdb.range16(), 10)
 }
 
-fn parse(cdb: Cdb<'_>, same: WriteSame) -> Result<Op, Sense> {
-    if cdb.bit(1, 4) {
+pub(crate) fn parse_write_same32(cdb: Cdb<'_>) -> Result<Op, Sense> {
+    parse(cdb, 10, cdb.range32(), 28)
+}
+
+fn parse(cdb: Cdb<'_>, flags_byte: u8, range: LbaRange, length_byte: u8) -> Result<Op, Sense> {
+    let flag = |bit| cdb.bit(usize::from(flags_byte), bit);
+    if flag(4) {
         // ANCHOR: ANC_SUP is zero.
-        return Err(Cdb::invalid(1, 4));
+        return Err(Cdb::invalid(u16::from(flags_byte), 4));
     }
-    if same.range.blocks == 0 {
-        // To the end of the medium: WSNZ says that it is not done.
-        return Err(Cdb::invalid(u16::from(same.length_byte), 7));
-    }
-    Ok(Op::WriteSame(same))
+    // WRITE SAME (10) has no NDOB: its mask has refused that bit.
+    Ok(Op::WriteSame(WriteSame { range, unmap: flag(3), no_data: flag(0), flags_byte, length_byte }))
 }
 
 pub(crate) async fn write_same<B: Backend>(disk: &ScsiDisk<B>, same: &WriteSame, data: DataBuf) -> Answer {
     disk.check_writable()?;
     if same.unmap && !disk.support().discard {
-        return Err(Cdb::invalid(1, 3).into());
+        return Err(Cdb::invalid(u16::from(same.flags_byte), 3).into());
     }
-    let range = disk.locate(same.range)?;
-    if u64::from(same.range.blocks) > disk.config.limits.write_same_blocks(disk.block_size()) {
-        return Err(Cdb::invalid(u16::from(same.length_byte), 7).into());
-    }
+    let range = place(disk, same)?;
     let block = pattern(disk, same, data)?;
     let _claim = disk.locks.share(range).await;
     let durability = disk.durability(false);
@@ -63,6 +63,17 @@ pub(crate) async fn write_same<B: Backend>(disk: &ScsiDisk<B>, same: &WriteSame,
         Some(block) => write_over(disk, range, &block, durability).await?,
     }
     Ok(Outcome::good())
+}
+
+/// The bytes meant, within the volume and MAXIMUM WRITE SAME LENGTH.
+fn place<B: Backend>(disk: &ScsiDisk<B>, same: &WriteSame) -> Result<ByteRange, Sense> {
+    let named = disk.locate(same.range)?;
+    let to_the_end = disk.capacity().saturating_sub(same.range.lba.0);
+    let blocks = if same.range.blocks == 0 { to_the_end } else { u64::from(same.range.blocks) };
+    if blocks > disk.config.limits.write_same_blocks(disk.block_size()) {
+        return Err(Cdb::invalid(u16::from(same.length_byte), 7));
+    }
+    Ok(ByteRange { len: blocks * u64::from(disk.block_size().bytes()), ..named })
 }
 
 /// The block to write, or nothing where it is all zeroes.

@@ -4,6 +4,7 @@
 //! OPERATION CODES, and the reference in the book. A new command is a line in [`OPCODES`], a parser and a
 //! handler; nothing else has to know of it.
 
+pub mod reference;
 mod report;
 mod table;
 
@@ -21,6 +22,8 @@ pub enum Need {
     Nothing,
     /// Storage that can give space back.
     Discard,
+    /// Storage that can write several blocks as one.
+    Atomic,
     /// Target port groups whose state is reported.
     PortGroups,
     /// Target port groups whose state initiators may set.
@@ -55,6 +58,8 @@ pub struct Opcode {
 pub struct Support {
     /// Whether the storage can give space back.
     pub discard: bool,
+    /// Whether the storage can write several blocks as one.
+    pub atomic: bool,
     /// Whether LIO's core answers reservations.
     pub reservations: bool,
     /// Whether the state of target port groups is reported.
@@ -70,6 +75,7 @@ impl Opcode {
         match self.need {
             Need::Nothing | Need::Core => true,
             Need::Discard => support.discard,
+            Need::Atomic => support.atomic,
             Need::PortGroups => support.port_groups,
             Need::ExplicitPortGroups => support.explicit_port_groups,
             Need::CoreReservations => support.reservations,
@@ -83,7 +89,7 @@ impl Opcode {
     }
 
     fn has_action_of(&self, cdb: Cdb<'_>) -> bool {
-        self.action.is_none_or(|action| action == u16::from(cdb.u8(1) & 0x1f))
+        self.action.is_none_or(|action| action == action_of(cdb))
     }
 
     /// Refuses a CDB that is too short, or has a bit set that the command does not know.
@@ -91,11 +97,33 @@ impl Opcode {
         if cdb.len() < self.usage.len() {
             return Err(Sense::illegal(asc::INVALID_FIELD_IN_CDB));
         }
+        if self.code == VARIABLE_LENGTH && cdb.u8(ADDITIONAL_LENGTH) != self.usage[ADDITIONAL_LENGTH] {
+            return Err(Cdb::invalid(7, 7));
+        }
         match (1..self.usage.len()).find(|&i| cdb.u8(i) & !self.usage[i] != 0) {
             None => Ok(()),
             Some(i) => Err(reserved_bit(i, cdb.u8(i) & !self.usage[i])),
         }
     }
+}
+
+/// The operation code of CDBs that say their own length and have service actions of 16 bits (SPC-5 4.2.4).
+const VARIABLE_LENGTH: u8 = 0x7f;
+/// Where those say how many bytes follow the first eight.
+const ADDITIONAL_LENGTH: usize = 7;
+
+/// SERVICE ACTION, where this operation code has it.
+fn action_of(cdb: Cdb<'_>) -> u16 {
+    match cdb.u8(0) {
+        VARIABLE_LENGTH => cdb.be16(8),
+        _ => u16::from(cdb.u8(1) & 0x1f),
+    }
+}
+
+/// INVALID FIELD IN CDB for a service action that this operation code does not have.
+#[cold]
+fn unknown_action(cdb: Cdb<'_>) -> Sense {
+    if cdb.u8(0) == VARIABLE_LENGTH { Cdb::invalid(8, 7) } else { Cdb::invalid(1, 4) }
 }
 
 #[cold]
@@ -113,7 +141,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Op, Sense> {
     };
     let entry = std::iter::once(first).chain(known).find(|entry| entry.has_action_of(cdb));
     // An unknown service action is an invalid field, unlike an unknown operation code (SPC-5 4.3.3).
-    let entry = entry.ok_or_else(|| Cdb::invalid(1, 4))?;
+    let entry = entry.ok_or_else(|| unknown_action(cdb))?;
     entry.check(cdb)?;
     (entry.parse)(cdb)
 }

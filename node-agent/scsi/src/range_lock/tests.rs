@@ -18,6 +18,23 @@ fn now<T>(future: impl Future<Output = T>) -> Option<T> {
 }
 
 #[test]
+fn readers_wait_for_nobody_until_one_excludes_them() {
+    let lock = RangeLock::new();
+    let _compare = now(lock.exclude(range(0, 8)));
+    let before = now(lock.read(range(0, 8)));
+    assert!(before.is_some());
+    let mut atomic = pin!(lock.exclude_readers(range(16, 8)));
+    assert!(atomic.as_mut().now_or_never().is_none(), "a reader is still there");
+    assert!(now(lock.read(range(16, 1))).is_none() && now(lock.read(range(8, 8))).is_some());
+    drop(before);
+    let held = atomic.now_or_never();
+    assert!(held.is_some());
+    assert!(now(lock.read(range(20, 1))).is_none());
+    drop(held);
+    assert!(now(lock.read(range(20, 1))).is_some());
+}
+
+#[test]
 fn writers_share_and_an_exclusive_claim_waits_for_them() {
     let lock = RangeLock::new();
     let first = now(lock.share(range(0, 8)));

@@ -10,10 +10,11 @@ use crate::lun::{Lun, STALE};
 /// CDBs that a table entry would take, with most of their bits at random.
 fn likely_cdb() -> impl Strategy<Value = Vec<u8>> {
     let entry = prop::sample::select(OPCODES.iter().collect::<Vec<_>>());
-    (entry, prop::collection::vec(any::<u8>(), 16), 0..4_u8).prop_map(|(entry, noise, wildness)| {
+    (entry, prop::collection::vec(any::<u8>(), 32), 0..4_u8).prop_map(|(entry, noise, wildness)| {
         let masked = |(i, mask): (usize, &u8)| match (i, wildness) {
             (0, _) => entry.code,
-            (1, _) if entry.action.is_some() => *mask,
+            (1, _) if entry.action.is_some() && entry.code != 0x7f => *mask,
+            (7..=9, _) if entry.code == 0x7f => *mask,
             (_, 0) => noise[i],
             (i, 1) if i < entry.usage.len() - 4 => 0,
             _ => noise[i] & mask,

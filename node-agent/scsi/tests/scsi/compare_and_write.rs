@@ -36,6 +36,7 @@ fn the_first_byte_that_differs_is_reported_and_nothing_written() {
 fn its_limits_are_enforced() {
     let lun = Lun::new();
     lun.good(&swap(0, 0), &[]);
+    assert_eq!(lun.check(&swap(0, 0), &lun.blocks(2, 0)), INVALID_FIELD_IN_CDB, "256 blocks are not zero");
     assert_eq!(lun.check(&swap(0, 5), &lun.blocks(10, 0)), INVALID_FIELD_IN_CDB);
     assert_eq!(lun.check(&swap(63, 2), &lun.blocks(4, 0)), OUT_OF_RANGE);
     for len in [1, 3, 4] {

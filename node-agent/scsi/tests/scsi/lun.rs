@@ -172,6 +172,12 @@ pub fn cdb16(code: u8, flags: u8, lba: u64, blocks: u32) -> Vec<u8> {
     [&[code, flags], &lba.to_be_bytes()[..], &blocks.to_be_bytes(), &[0, 0]].concat()
 }
 
+/// A CDB of 32 bytes with a service action, flags in byte 10, an LBA and a length.
+pub fn cdb32(action: u8, flags: u8, lba: u64, blocks: u32) -> Vec<u8> {
+    let head = [0x7f, 0, 0, 0, 0, 0, 0, 0x18, 0, action, flags, 0];
+    [&head[..], &lba.to_be_bytes(), &[0; 8], &blocks.to_be_bytes()].concat()
+}
+
 /// COMPARE AND WRITE.
 pub fn swap(lba: u64, blocks: u8) -> Vec<u8> {
     [&[0x89, 0], &lba.to_be_bytes()[..], &[0, 0, 0, blocks, 0, 0]].concat()

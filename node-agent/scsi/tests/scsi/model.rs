@@ -16,13 +16,21 @@ enum Step {
     WriteSame { lba: usize, n: usize, byte: u8, unmap: bool },
     Unmap { lba: usize, n: usize },
     Swap { lba: usize, n: usize, expected: u8, wanted: u8 },
+    OrWrite { lba: usize, n: usize, byte: u8, fua: bool },
+    WriteAndVerify { lba: usize, n: usize, byte: u8 },
+    WriteAtomic { lba: usize, n: usize, byte: u8 },
+    BlockErase,
     Copy { from: usize, to: usize, n: usize },
     Sync,
     PowerCut,
 }
 
+fn range_of() -> impl Strategy<Value = (usize, usize)> + Clone {
+    (0..BLOCKS, 0..9_usize).prop_map(|(lba, n)| (lba, n.min(BLOCKS - lba)))
+}
+
 fn step() -> impl Strategy<Value = Step> {
-    let range = (0..BLOCKS, 0..9_usize).prop_map(|(lba, n)| (lba, n.min(BLOCKS - lba)));
+    let range = range_of();
     let byte = || 0..4_u8;
     let small = (0..BLOCKS - 4, 1..5_usize);
     prop_oneof![
@@ -34,6 +42,10 @@ fn step() -> impl Strategy<Value = Step> {
         2 => range.prop_map(|(lba, n)| Step::Unmap { lba, n }),
         2 => (small, byte(), byte())
             .prop_map(|((lba, n), expected, wanted)| Step::Swap { lba, n, expected, wanted }),
+        2 => (range_of(), byte(), any::<bool>()).prop_map(|((lba, n), byte, fua)| Step::OrWrite { lba, n, byte, fua }),
+        1 => (range_of(), byte()).prop_map(|((lba, n), byte)| Step::WriteAndVerify { lba, n, byte }),
+        1 => (range_of(), byte()).prop_map(|((lba, n), byte)| Step::WriteAtomic { lba, n, byte }),
+        1 => Just(Step::BlockErase),
         2 => (0..BLOCKS - 8, 0..BLOCKS - 8, 0..9_usize).prop_map(|(from, to, n)| Step::Copy { from, to, n }),
         1 => Just(Step::Sync),
         1 => Just(Step::PowerCut),
@@ -80,6 +92,25 @@ fn run(lun: &Lun, model: &mut Model, step: &Step) -> Result<(), TestCaseError> {
         Step::Unmap { lba, n } => {
             lun.good(&cdb10(0x42, 0, 0, 24), &unmap::list(&[(lba as u64, lba32(n))]));
             model.set(lba, n, 0, false);
+        }
+        Step::OrWrite { lba, n, byte, fua } => {
+            lun.good(&cdb16(0x8b, u8::from(fua) << 3, lba as u64, lba32(n)), &lun.blocks(n, byte));
+            for at in lba..lba + n {
+                model.set(at, 1, model.cached[at] | byte, fua);
+            }
+        }
+        Step::WriteAndVerify { lba, n, byte } => {
+            lun.good(&cdb16(0x8e, 2, lba as u64, lba32(n)), &lun.blocks(n, byte));
+            model.set(lba, n, byte, true);
+        }
+        Step::WriteAtomic { lba, n, byte } => {
+            let cdb = [&[0x9c, 0], &(lba as u64).to_be_bytes()[..], &[0, 0, 0, u8::try_from(n).unwrap(), 0, 0]];
+            lun.good(&cdb.concat(), &lun.blocks(n, byte));
+            model.set(lba, n, byte, true);
+        }
+        Step::BlockErase => {
+            lun.good(&[0x48, 2, 0, 0, 0, 0, 0, 0, 0, 0], &[]);
+            model.set(0, BLOCKS, 0, true);
         }
         Step::Swap { lba, n, expected, wanted } => swap_step(lun, model, (lba, n), (expected, wanted))?,
         Step::Copy { from, to, n } => {

@@ -41,7 +41,7 @@ fn what_is_listed_is_what_is_answered() {
 #[test]
 fn one_command_comes_with_its_usage_data() {
     let lun = Lun::new();
-    let usage = [0x28, 0x18, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0];
+    let usage = [0x28, 0x18, 0xff, 0xff, 0xff, 0xff, 0x3f, 0xff, 0xff, 0];
     assert_eq!(lun.data_in(&report(1, 0x28, 0), 64), [&[0, 3, 0, 10], &usage[..]].concat());
     let with_timeout = lun.data_in(&report(0x81, 0x28, 0), 64);
     assert_eq!((with_timeout[1], with_timeout.len()), (0x83, 4 + 10 + 12));

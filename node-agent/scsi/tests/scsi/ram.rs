@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::task::Poll;
 
-use lunette_backend::{Backend, Discard, Driver, Durability, Geometry, IoErrorKind, Result};
+use lunette_backend::{Backend, Discard, Driver, Durability, Extent, Geometry, IoErrorKind, Result};
 use lunette_iobuf::DataBuf;
 
 /// What a discarded range reads as where discarding promises nothing.
@@ -39,6 +39,14 @@ pub struct Medium {
     cached: RefCell<Vec<u8>>,
     /// What survives a power cut.
     durable: RefCell<Vec<u8>>,
+    /// Which bytes it keeps.
+    mapped: RefCell<Vec<bool>>,
+    /// Bytes of an atomic write at most.
+    pub atomic: Cell<u64>,
+    /// Whether what was read is served from memory.
+    pub caches: Cell<bool>,
+    /// Operations that succeed before `fail` counts.
+    pub fail_after: Cell<usize>,
     /// What the next operations fail with.
     pub fail: Cell<Option<IoErrorKind>>,
     /// How many times an operation is not ready before it does its work.
@@ -55,6 +63,10 @@ impl Medium {
             grown: Cell::new(size),
             size: Cell::new(size),
             durable: RefCell::new(bytes.clone()),
+            mapped: RefCell::new(vec![false; bytes.len()]),
+            atomic: Cell::new(8 * 512),
+            caches: Cell::new(true),
+            fail_after: Cell::new(0),
             cached: RefCell::new(bytes),
             fail: Cell::new(None),
             delay: Cell::new(0),
@@ -67,6 +79,7 @@ impl Medium {
         let len = usize::try_from(size).unwrap();
         self.cached.borrow_mut().resize(len, 0);
         self.durable.borrow_mut().resize(len, 0);
+        self.mapped.borrow_mut().resize(len, false);
         self.grown.set(size);
     }
 
@@ -94,11 +107,21 @@ impl Medium {
             Poll::Pending
         })
         .await;
-        self.fail.get().map_or(Ok(()), |kind| Err(kind.into()))
+        let Some(kind) = self.fail.get() else { return Ok(()) };
+        match self.fail_after.get().checked_sub(1) {
+            Some(left) => self.fail_after.set(left),
+            None => return Err(kind.into()),
+        }
+        Ok(())
     }
 
     fn set(&self, at: u64, len: u64, durable: bool, byte: u8) {
         self.put(at, &vec![byte; usize::try_from(len).unwrap()], durable);
+    }
+
+    fn keep(&self, at: u64, len: u64, kept: bool) {
+        let at = usize::try_from(at).unwrap();
+        self.mapped.borrow_mut()[at..at + usize::try_from(len).unwrap()].fill(kept);
     }
 
     fn put(&self, at: u64, bytes: &[u8], durable: bool) {
@@ -135,6 +158,7 @@ impl Backend for Ram {
     async fn write(&self, at: u64, buf: DataBuf, durability: Durability) -> Result<DataBuf> {
         self.enter("write", at, buf.len() as u64).await?;
         self.put(at, &buf.to_vec(), durability == Durability::Durable);
+        self.keep(at, buf.len() as u64, true);
         Ok(buf)
     }
 
@@ -147,13 +171,37 @@ impl Backend for Ram {
     async fn discard(&self, at: u64, len: u64) -> Result<()> {
         self.enter("discard", at, len).await?;
         self.set(at, len, false, if self.geometry.discard == Discard::Zeroes { 0 } else { GARBAGE });
+        self.keep(at, len, self.geometry.discard != Discard::Zeroes);
         Ok(())
     }
 
     async fn write_zeroes(&self, at: u64, len: u64, may_unmap: bool, durability: Durability) -> Result<()> {
         self.enter(if may_unmap { "unmap_zeroes" } else { "write_zeroes" }, at, len).await?;
         self.set(at, len, durability == Durability::Durable, 0);
+        self.keep(at, len, !may_unmap);
         Ok(())
+    }
+
+    fn atomic_limit(&self) -> u64 {
+        self.atomic.get()
+    }
+
+    async fn write_atomic(&self, at: u64, buf: DataBuf) -> Result<DataBuf> {
+        self.enter("write_atomic", at, buf.len() as u64).await?;
+        self.put(at, &buf.to_vec(), true);
+        self.keep(at, buf.len() as u64, true);
+        Ok(buf)
+    }
+
+    async fn extent(&self, at: u64, len: u64) -> Result<Extent> {
+        self.enter("extent", at, len).await?;
+        let (from, mapped) = (usize::try_from(at).unwrap(), self.mapped.borrow());
+        let like = mapped[from..from + usize::try_from(len).unwrap()].iter().take_while(|kept| **kept == mapped[from]);
+        Ok(Extent { len: like.count() as u64, mapped: mapped[from] })
+    }
+
+    fn caches_reads(&self) -> bool {
+        self.caches.get()
     }
 
     fn driver(&self) -> Option<&dyn Driver> {

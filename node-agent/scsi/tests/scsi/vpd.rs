@@ -100,10 +100,10 @@ fn page_b7_has_neither_streams_nor_scattered_writes() {
 fn page_b0_tells_the_limits_that_are_enforced() {
     let data = page(&Lun::new(), 0xb0);
     let expected = [
-        0, 0xb0, 0, 0x3c, 0x01, 4, 0, 8, 0, 0, 0, 64, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 48, 0, 0, 0, 4, 0, 0, 0, 8,
-        0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 128,
+        0, 0xb0, 0, 0x3c, 0, 4, 0, 8, 0, 0, 0, 64, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 48, 0, 0, 0, 4, 0, 0, 0, 8, 0x80,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 128,
     ];
-    assert_eq!((&data[..44], &data[44..]), (&expected[..], &[0; 20][..]));
+    assert_eq!((&data[..44], &data[44..48], &data[48..]), (&expected[..], &[0, 0, 0, 8][..], &[0; 16][..]));
 }
 
 #[test]
@@ -115,7 +115,9 @@ fn page_b0_has_no_unmap_limits_without_unmap() {
 #[test]
 fn page_b1_says_that_nothing_rotates() {
     let data = page(&Lun::new(), 0xb1);
-    assert_eq!((data.len(), &data[..9]), (64, &[0, 0xb1, 0, 0x3c, 0, 1, 0, 0, 1][..]));
+    assert_eq!((data.len(), &data[..9]), (64, &[0, 0xb1, 0, 0x3c, 0, 1, 0, 0x40, 1][..]));
+    let thick = page(&Lun::with(|g| g.discard = Discard::Unsupported, |_| ()), 0xb1);
+    assert_eq!(thick[7], 0, "nothing is block erased there");
 }
 
 #[test]

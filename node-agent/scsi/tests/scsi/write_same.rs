@@ -51,15 +51,25 @@ fn a_pattern_with_the_unmap_bit_is_still_written() {
 }
 
 #[test]
-fn zero_blocks_too_many_anchored_or_outside_is_refused() {
+fn too_many_blocks_anchoring_and_what_is_outside_is_refused() {
     let lun = Lun::with(|_| (), |config| config.limits.max_write_same = 8 * 512);
     let block = lun.blocks(1, 1);
-    for cdb in [cdb10(0x41, 0, 0, 0), cdb10(0x41, 0, 0, 9), cdb16(0x93, 0x18, 0, 1), cdb16(0x93, 0, 0, 0)] {
+    for cdb in [cdb10(0x41, 0, 0, 0), cdb10(0x41, 0, 0, 9), cdb16(0x93, 0x18, 0, 1), cdb16(0x93, 0, 55, 0)] {
         assert_eq!(lun.check(&cdb, &block), INVALID_FIELD_IN_CDB, "{cdb:02x?}");
     }
     assert_eq!(lun.check(&cdb10(0x41, 0, 60, 5), &block), OUT_OF_RANGE);
     assert_eq!(lun.check(&cdb16(0x93, 0, u64::MAX, 2), &block), OUT_OF_RANGE);
     assert!(lun.ram.calls.borrow().is_empty());
+}
+
+#[test]
+fn a_length_of_zero_goes_to_the_last_block() {
+    let lun = Lun::with(|_| (), |config| config.limits.max_write_same = 8 * 512);
+    lun.good(&cdb16(0x93, 0, 56, 0), &lun.blocks(1, 7));
+    assert_eq!(lun.ram.bytes(), [lun.blocks(56, 0), lun.blocks(8, 7)].concat());
+    lun.good(&cdb10(0x41, 0, 64, 0), &lun.blocks(1, 9));
+    assert_eq!(lun.medium(56, 8), lun.blocks(8, 7));
+    assert_eq!(lun.check(&cdb16(0x93, 0, 65, 0), &lun.blocks(1, 9)), OUT_OF_RANGE);
 }
 
 #[test]
