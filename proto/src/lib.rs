@@ -11,14 +11,14 @@
 
 /// CSI, package `csi.v1`.
 pub mod csi {
-    #![allow(missing_docs, clippy::all)]
+    #![allow(missing_docs, clippy::all, clippy::pedantic)]
     tonic::include_proto!("csi.v1");
     include!(concat!(env!("OUT_DIR"), "/secretive.rs"));
 }
 
 /// The kubelet's plugin registration, package `pluginregistration`.
 pub mod registration {
-    #![allow(missing_docs, clippy::all)]
+    #![allow(missing_docs, clippy::all, clippy::pedantic)]
     tonic::include_proto!("pluginregistration");
 
     /// What a CSI driver says in [`PluginInfo::type`](PluginInfo).

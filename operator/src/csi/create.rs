@@ -171,21 +171,25 @@ fn is_it(id: &VolumeId, lun: &Lun, request: &Request) -> Result<(), CreateError>
     if lun.metadata.deletion_timestamp.is_some() {
         return Err(CreateError::Deleting(id.clone()));
     }
-    let (bytes, class) = (volume::bytes(lun), &request.class);
+    match difference(lun, request) {
+        None => Ok(()),
+        Some(what) => Err(CreateError::Differs { id: id.clone(), what }),
+    }
+}
+
+/// In what the Lun differs from what is asked for, and how.
+fn difference(lun: &Lun, request: &Request) -> Option<String> {
+    let (bytes, range, class) = (volume::bytes(lun), request.range, &request.class);
     let made_for = lun.annotations().get(VOLUME_NAME).map_or("none of CSI's", String::as_str);
-    let what = if made_for != request.name {
-        format!("volume is {made_for}, not {}", request.name)
-    } else if !request.range.contains(bytes) {
-        let limit = request.range.limit.map_or_else(String::new, |limit| format!(" and at most {limit}"));
-        format!("size is {bytes} bytes, not at least {}{limit}", request.range.required)
-    } else if lun.spec.pool != class.pool {
-        format!("pool is {}, not {}", lun.spec.pool, class.pool)
-    } else if lun.spec.block_size != class.block_size {
-        format!("block size is {}, not {}", lun.spec.block_size, class.block_size)
-    } else {
-        return Ok(());
-    };
-    Err(CreateError::Differs { id: id.clone(), what })
+    let limit = range.limit.map_or_else(String::new, |limit| format!(" and at most {limit}"));
+    let (pool, block) = (&lun.spec.pool, lun.spec.block_size);
+    let all = [
+        (made_for == request.name, format!("volume is {made_for}, not {}", request.name)),
+        (range.contains(bytes), format!("size is {bytes} bytes, not at least {}{limit}", range.required)),
+        (*pool == class.pool, format!("pool is {pool}, not {}", class.pool)),
+        (block == class.block_size, format!("block size is {block}, not {}", class.block_size)),
+    ];
+    all.into_iter().find(|(same, _)| !same).map(|(_, what)| what)
 }
 
 async fn make<C: Cluster>(driver: &Driver<C>, id: &VolumeId, request: &Request) -> Result<Lun, CreateError> {

@@ -103,5 +103,5 @@ async fn run(args: &CsiArgs) -> anyhow::Result<()> {
         .context("no cluster to talk to: set KUBECONFIG, or run in a pod with a ServiceAccount")?;
     let stop: CancellationToken = crate::signals::stop_on_signal()?;
     let cluster = Kubernetes::watching(client);
-    server::serve(&args.endpoint, Arc::new(Driver::new(cluster, &args.namespace)), stop).await
+    server::serve(&args.endpoint, Arc::new(Driver::new(cluster, &args.namespace)), &stop).await
 }

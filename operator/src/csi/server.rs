@@ -23,7 +23,7 @@ use super::identity::IdentityService;
 ///
 /// # Errors
 /// When the socket cannot be had.
-pub async fn serve<C: Cluster>(endpoint: &str, driver: Arc<Driver<C>>, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn serve<C: Cluster>(endpoint: &str, driver: Arc<Driver<C>>, stop: &CancellationToken) -> anyhow::Result<()> {
     let path = socket_path(endpoint)?;
     let listener = bind(&path).with_context(|| format!("cannot serve CSI on {}", path.display()))?;
     tracing::info!(socket = %path.display(), "serving CSI");
