@@ -54,9 +54,6 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Upgrade(args) => {
             runtime()?.block_on(handover::upgrade(&args.run.socket(), args.program)).map(|()| true)
         }
-        Command::Upgrade(args) => {
-            runtime()?.block_on(handover::upgrade(&args.run.socket(), args.program)).map(|()| true)
-        }
         Command::Top(args) => runtime()?.block_on(status::top(args.run.socket(), args.how())).map(|()| true),
         Command::Serve(args) => serve(args).map(|()| true),
         Command::Attach(args) => order(Order::Attach, &args).map(|()| true),

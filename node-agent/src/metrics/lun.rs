@@ -38,7 +38,7 @@ struct Lun {
 impl Figures {
     /// Of the LUNs on the board.
     pub fn of(board: &Board) -> Self {
-        Self(board.measured().into_iter().map(|(entry, ledger)| Lun::new(entry, ledger.read())).collect())
+        Self(board.measured().into_iter().map(|(entry, ledger)| Lun::new(&entry, ledger.read())).collect())
     }
 
     fn each(&self, value: fn(&Lun) -> u64) -> impl Iterator<Item = (Labels<'_, 2>, u64)> {
@@ -70,7 +70,7 @@ impl Figures {
 }
 
 impl Lun {
-    fn new(entry: Entry, counted: Snapshot) -> Self {
+    fn new(entry: &Entry, counted: Snapshot) -> Self {
         let ready = conditions::find(&entry.status.conditions, conditions::READY);
         Self {
             namespace: entry.lun.metadata.namespace.clone().unwrap_or_default(),

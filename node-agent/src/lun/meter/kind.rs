@@ -43,7 +43,7 @@ impl Kind {
         match (cdb.get(8), cdb.get(9)) {
             (Some(0), Some(0x09)) => Self::Read,
             // WRITE, WRITE AND VERIFY, WRITE SAME, ORWRITE, all with 32 bytes.
-            (Some(0), Some(0x0b | 0x0c | 0x0d | 0x0e)) => Self::Write,
+            (Some(0), Some(0x0b..=0x0e)) => Self::Write,
             (Some(0), Some(0x0a)) => Self::Verify,
             _ => Self::Other,
         }

@@ -177,9 +177,12 @@ mod tests {
         (weight, timed)
     }
 
+    /// Whether the thread rests before the command of that number.
+    type Rests = fn(u32) -> bool;
+
     #[test]
     fn timed_commands_stand_for_all() {
-        let cases: [(fn(u32) -> bool, u32); 4] = [
+        let cases: [(Rests, u32); 4] = [
             (|_| false, 100_000 / 32),
             (|_| true, 100_000 / 4),
             (|number| number % 32 == 0, 100_000 / 32 * 39 / 32),

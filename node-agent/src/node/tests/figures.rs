@@ -164,6 +164,12 @@ async fn large_writes_at_their_limit_all_come_to_their_end() {
     bed.put("db.yaml", &manifest("db", "size: 4Mi, qos: {bytesPerSecond: 32Mi, burstSeconds: 1}"));
     let agent = bed.agent();
     agent.until_ready().await;
+    write_much(&bed);
+    agent.stop().await;
+}
+
+/// 40 MiB at depth 32.
+fn write_much(bed: &Bed) {
     let mut rings = bed.rings.lock().unwrap();
     let ring = rings.values_mut().next().expect("a ring was opened");
     let write = |block: u8| Request::writing(&[0x2a, 0, 0, 0, block, 0, 0, 0, 128, 0], &[7; 65536]);
@@ -173,6 +179,4 @@ async fn large_writes_at_their_limit_all_come_to_their_end() {
             assert_eq!(ring.wait(tag, PATIENCE).expect("an answer").status, 0);
         }
     }
-    drop(rings);
-    agent.stop().await;
 }

@@ -101,7 +101,8 @@ async fn a_successor_goes_on_with_every_ring_at_its_tail() {
     succeeded.unwrap();
     old.source.abort();
     assert_eq!(bed.tails(), before, "no ring was reset");
-    let new = Agent { board, desk, stop, node, source: heir.source, offers };
+    let exporter = Arc::new(Exporter::new(Arc::clone(&heir.context), heir.views.clone()));
+    let new = Agent { board, desk, exporter, stop, node, source: heir.source, offers };
     all_ready(&new).await;
     bed.ask_all(2);
     new.stop().await;

@@ -13,8 +13,8 @@ pub const WIDTH: usize = 80;
 pub fn draw(rows: &[Row], width: usize, height: Option<usize>) -> String {
     let name = name_width(rows, width);
     let room = height.map_or(usize::MAX, |height| height.saturating_sub(4));
-    let mut lines = vec![summary(rows), String::new(), line("LUN", name, COLUMNS.map(|(title, _)| title.to_owned()))];
-    lines.extend(rows.iter().take(room).map(|row| line(&full_name(row), name, cells(row))));
+    let mut lines = vec![summary(rows), String::new(), line("LUN", name, &COLUMNS.map(|(title, _)| title.to_owned()))];
+    lines.extend(rows.iter().take(room).map(|row| line(&full_name(row), name, &cells(row))));
     if rows.len() > room {
         lines.push(format!("and {} more: make the terminal higher, or ask with --once", rows.len() - room));
     }
@@ -59,7 +59,7 @@ fn cells(row: &Row) -> [String; 8] {
 }
 
 /// The first two columns to the left, numbers to the right.
-fn line(name: &str, width: usize, cells: [String; 8]) -> String {
+fn line(name: &str, width: usize, cells: &[String; 8]) -> String {
     let mut line = format!("{:<width$}", shortened(name, width));
     for (index, (cell, (_, width))) in cells.iter().zip(COLUMNS).enumerate() {
         let cell = if cell.is_empty() { "-" } else { cell };

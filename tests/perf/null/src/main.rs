@@ -8,6 +8,7 @@
 mod nothing;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
 fn serve(arguments: &Arguments) -> anyhow::Result<()> {
     let configfs: Arc<dyn Configfs> = Arc::new(Real::default());
     let backstore = Backstore::new(arguments.size, BLOCK, arguments.uid.as_str());
-    let mut want = Export { backstore: Some(backstore), target: None };
+    let mut want = Export { backstore: Some(backstore), target: None, local: None };
     let found = bring_about(configfs.as_ref(), &arguments.uid, &want, Phase::Backstore)?;
     let volume = VolumeId::parse(arguments.uid.as_str()).context("a UID names a volume")?;
     let device = found.device();
@@ -81,6 +82,7 @@ fn bring_about(fs: &dyn Configfs, uid: &Uid, want: &Export, phase: Phase) -> any
 
 fn job(configfs: Arc<dyn Configfs>, found: Found, volume: VolumeId) -> Job {
     let serial = found.uid.to_string();
+    let journal = Path::new("/run/lunette/journals").join(&serial);
     Job {
         found,
         volume,
@@ -88,6 +90,7 @@ fn job(configfs: Arc<dyn Configfs>, found: Found, volume: VolumeId) -> Job {
         config: Box::new(move || Config::new(Identity::new([0x60; 16], serial))),
         configfs,
         kernel: Kernel::here(),
+        journal,
     }
 }
 
