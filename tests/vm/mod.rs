@@ -5,6 +5,7 @@
 mod access;
 mod bad_input;
 mod basics;
+mod control;
 mod crashes;
 mod crowd;
 mod figures;
@@ -29,6 +30,10 @@ pub const TESTS: &[Test] = &[
     Test::new("vm::a_lun_comes_grows_and_goes", basics::a_lun_comes_grows_and_goes),
     Test::new("vm::a_lun_is_a_disk_of_its_own_node", local::a_lun_is_a_disk_of_its_own_node),
     Test::new("vm::a_local_disk_survives_a_lack_of_memory", pressure::a_local_disk_survives_a_lack_of_memory),
+    Test::new(
+        "vm::an_initiator_is_told_of_ports_pages_and_copies",
+        control::an_initiator_is_told_of_ports_pages_and_copies,
+    ),
     Test::new("vm::io_survives_crashes_of_the_agent", crashes::io_survives_crashes_of_the_agent),
     Test::new("vm::no_write_of_a_dead_agent_lands_late", crashes::no_write_of_a_dead_agent_lands_late),
     Test::new("vm::io_does_not_notice_an_upgrade", upgrades::io_does_not_notice_an_upgrade),
