@@ -26,6 +26,7 @@ const PACKAGES: &[&str] = &[
     "iproute2",
     "iptables",
     "kmod",
+    "libiscsi-bin",
     "lsscsi",
     "mmdebstrap",
     "open-iscsi",
