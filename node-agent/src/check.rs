@@ -1,8 +1,8 @@
 //! `lunette-node check`: what the kernel and the node lack, each with the command that mends it.
 //!
 //! The target side (modules, configfs) is what serving needs; the initiator side (iscsid, a name) only
-//! matters where this node logs in to other nodes' LUNs, and tcm_loop where it has its own LUNs as disks, so
-//! their lack is no failure.
+//! matters where this node logs in to other nodes' LUNs, and tcm_loop and sd_mod where it has its own LUNs as
+//! disks, so their lack is no failure.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,10 @@ use lunette_lio::Preflight;
 use lunette_lio::preflight::{Finding, State};
 
 /// The modules whose state a LunNode shows.
-pub const MODULES: [&str; 5] = ["target_core_mod", "target_core_user", "iscsi_target_mod", "uio", "tcm_loop"];
+pub const MODULES: [&str; 6] =
+    ["target_core_mod", "target_core_user", "iscsi_target_mod", "uio", LOCAL_DISKS[0], LOCAL_DISKS[1]];
+/// What shows a LUN as a disk of its own node: the fabric, and the driver of SCSI disks.
+const LOCAL_DISKS: [&str; 2] = ["tcm_loop", "sd_mod"];
 
 const INITIATOR_NAME: &str = "/etc/iscsi/initiatorname.iscsi";
 
@@ -24,7 +27,7 @@ pub fn run() -> bool {
     println!("To use LUNs of other nodes (initiator side):");
     initiator(Path::new("/")).iter().for_each(print);
     println!("To have LUNs of its own as local disks:");
-    print(&Preflight::here().module("tcm_loop"));
+    LOCAL_DISKS.iter().for_each(|module| print(&Preflight::here().module(module)));
     let missing = blocking(&target).len();
     match missing {
         0 => println!("This node can serve LUNs."),

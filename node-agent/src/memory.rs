@@ -14,9 +14,11 @@ pub fn prepare() {
     if let Err(error) = configure_io_flusher_behavior(true) {
         warn("cannot become an I/O flusher (it takes CAP_SYS_RESOURCE)", &error);
     }
-    // What has been touched stays in memory; what has not costs none. Rings are device mappings, and not concerned.
-    let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
-    if let Err(error) = mlockall(flags) {
+    // The program and its libraries stay in memory: where there is no swap, nothing else of it could leave. Not
+    // `MCL_FUTURE`: under it the kernel touches every page of a new ring's mapping, though such mappings cannot be
+    // locked (`mmap_region` takes the flags away again), and complains of the data area, whose pages come with the
+    // commands.
+    if let Err(error) = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::ONFAULT) {
         warn("cannot lock the agent's memory (it takes CAP_IPC_LOCK)", &error);
     }
 }

@@ -101,8 +101,7 @@ impl Machine {
     /// # Errors
     /// When none comes within `patience`.
     pub fn discover(&self, at: Address, patience: Duration) -> Result<Disk, DiskError> {
-        let scan = self.root.join("sys/class/scsi_host").join(format!("host{}", at.host)).join("scan");
-        write(&scan, &format!("{} {} {}", at.channel, at.target, at.lun), "have the kernel scan with")?;
+        self.scan(at)?;
         let deadline = Instant::now() + patience;
         loop {
             match self.find(at)? {
@@ -110,6 +109,18 @@ impl Machine {
                 None if Instant::now() >= deadline => return Err(DiskError::Missing { at }),
                 None => sleep(LOOK_AGAIN),
             }
+        }
+    }
+
+    /// Has the kernel look at an address. A host that takes no LUN by its number, as tcm_loop's do (their `max_lun`
+    /// is 0, `scsi_scan_host_selected`), is told to look at all of the target, which has this LUN only.
+    fn scan(&self, at: Address) -> Result<(), DiskError> {
+        let scan = self.root.join("sys/class/scsi_host").join(format!("host{}", at.host)).join("scan");
+        let look =
+            |lun: &str| write(&scan, &format!("{} {} {lun}", at.channel, at.target), "have the kernel scan with");
+        match look(&at.lun.to_string()) {
+            Err(DiskError::Io { error, .. }) if error.kind() == ErrorKind::InvalidInput => look("-"),
+            looked => looked,
         }
     }
 
