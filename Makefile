@@ -6,7 +6,7 @@ ENGINE ?= $(shell command -v docker || command -v podman || echo docker)
 VERSION = $(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 BED = $(CARGO) run --quiet --release --package lunette-bed --
 
-.PHONY: help demo test bench unit bed-test build lint fmt crds reference images manifests deny clean
+.PHONY: help demo test test-all bench unit bed-test build lint fmt crds reference images manifests deny clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -16,6 +16,9 @@ demo: build ## tell the story: from nothing to a LUN that is served, crashed, gr
 
 test: unit build ## everything: unit tests, a real API server, VMs with both kernels
 	$(BED) test --kernel 6.1 --kernel 6.12
+
+test-all: unit build ## the same, and the tests that take minutes each
+	$(BED) test --all --kernel 6.1 --kernel 6.12
 
 bench: build ## what a command costs, in instructions, beside other targets; writes docs/performance.md (root)
 	$(CARGO) build --release --package lunette-tcmu --features test-utils --example ring_cost

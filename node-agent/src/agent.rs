@@ -26,7 +26,7 @@ use crate::lun::Kernel;
 use crate::node::{Context, Node};
 use crate::source::{Kubernetes, Manifests, Presence, Source, View};
 use crate::status::Board;
-use crate::{attach, check, metrics, node, socket, status};
+use crate::{attach, check, metrics, node, reservations, socket, status};
 
 /// How long asking for an API server's address may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -49,6 +49,7 @@ pub async fn serve(args: Serve) -> anyhow::Result<()> {
     };
     raise_open_files();
     check::load_modules();
+    reservations::prepare();
     let agent = Agent::prepare(args).await?;
     match lock {
         Some(lock) => agent.lead(lock).await,

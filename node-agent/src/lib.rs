@@ -19,6 +19,7 @@ pub mod lun;
 mod memory;
 mod metrics;
 mod node;
+mod reservations;
 mod socket;
 mod source;
 mod status;

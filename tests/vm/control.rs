@@ -43,8 +43,10 @@ fn port_group_is_the_kernels(site: &Site, disk: &str) -> Result<()> {
         ensure!(identity.contains(&expected), "no {expected:?} in\n{identity}");
     }
     site.client.must(format!("sg_rtpg --extended {disk}"))?;
-    let offline = site.client.run(format!("sg_stpg --offline --tp=1 {disk}"))?;
-    ensure!(offline.ok().is_err(), "an initiator took the port offline");
+    // Its exit status is 0 whatever the LUN says.
+    let offline = site.client.run(format!("sg_stpg -vv --offline --tp=$(({id})) {disk} 2>&1"))?;
+    let refused = offline.printed().contains("Hardware Error");
+    ensure!(refused, "an initiator took the port offline:\n{}", offline.printed());
     Ok(())
 }
 
@@ -64,6 +66,9 @@ fn every_page_is_understood(site: &Site, disk: &str) -> Result<()> {
 fn a_copy_stays_within_the_unit(site: &Site, disk: &str) -> Result<()> {
     let sum = |skip: u32| format!("dd if={disk} bs=1M skip={skip} count=2 iflag=direct 2>/dev/null | md5sum");
     site.client.must(format!("dd if=/dev/urandom of={disk} bs=1M count=2 oflag=direct 2>/dev/null"))?;
+    // It looks for the name that udev would have made.
+    site.client
+        .must(format!("mkdir -p /dev/block && ln -s {disk} /dev/block/$(lsblk -dno MAJ:MIN {disk} | tr -d ' ')"))?;
     site.client.must(format!("sg_xcopy if={disk} of={disk} bs=512 seek=65536 count=4096 bpt=1024"))?;
     site.client.must(format!("[ \"$({})\" = \"$({})\" ]", sum(0), sum(32))).map(drop)
 }

@@ -18,7 +18,8 @@ pub fn metrics_agree_with_what_fio_did(context: &Context) -> Result<()> {
     let before = Page::of(&site)?;
     site.fio(&disk, "--rw=randwrite --bs=4k --size=4M")?;
     let after = Page::of(&site)?;
-    let grown = |series: &str| Ok::<_, anyhow::Error>(after.value(series)? - before.value(series)?);
+    // What has not been counted yet is not on the page.
+    let grown = |series: &str| Ok::<_, anyhow::Error>(after.value(series)? - before.value(series).unwrap_or(0.0));
     let bytes = grown(&format!("lunette_lun_written_bytes_total{{{LABELS}}}"))?;
     ensure!(bytes == f64::from(4 << 20), "fio wrote 4 MiB and metrics say {bytes} bytes");
     let writes = grown(&format!("lunette_lun_operations_total{{{LABELS},op=\"write\"}}"))?;
@@ -35,7 +36,11 @@ pub fn metrics_agree_with_what_fio_did(context: &Context) -> Result<()> {
         ("lunette_node_kernel_ready".to_owned(), 1.0),
         ("lunette_node_pool_ready{pool=\"files\"}".to_owned(), 1.0),
     ] {
-        ensure!(after.value(&series)? == expected, "{series} is not {expected}");
+        // The agent looks for sessions now and then.
+        patiently(SOON, || {
+            ensure!(Page::of(&site)?.value(&series)? == expected, "{series} is not {expected}");
+            Ok(())
+        })?;
     }
     site.end(agent)
 }

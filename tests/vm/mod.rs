@@ -49,7 +49,7 @@ pub const TESTS: &[Test] = &[
     ),
     Test::new("vm::bad_input_is_refused_with_a_reason", bad_input::bad_input_is_refused_with_a_reason),
     Test::new("vm::what_a_node_lacks_is_said", lacking::what_a_node_lacks_is_said),
-    Test::new("vm::libiscsi_finds_what_is_expected", libiscsi::libiscsi_finds_what_is_expected),
+    Test::new("vm::libiscsi_finds_what_is_expected", libiscsi::libiscsi_finds_what_is_expected).long(),
     Test::new("vm::fio_verifies_at_depth_32", verify::fio_verifies_at_depth_32),
     Test::new("vm::metrics_agree_with_what_fio_did", figures::metrics_agree_with_what_fio_did),
     Test::new("vm::limits_hold_and_change_live", figures::limits_hold_and_change_live),

@@ -8,10 +8,10 @@ use lunette_bed::{Context, DiskSpec, GuestCommand, Result, Vm, VmSpec};
 
 use super::site::{agent_binary, patiently};
 
-/// The node's memory in MiB. What is written is several times as much.
+/// The node's memory in MiB.
 const MEMORY: u32 = 512;
-/// MiB that are written through the page cache.
-const WRITTEN: u32 = 1024;
+/// MiB that are written through the page cache: more than there is memory.
+const WRITTEN: u32 = 768;
 /// Far longer than it takes under emulation.
 const LONG: Duration = Duration::from_secs(600);
 
@@ -59,10 +59,12 @@ fn is_prepared(vm: &Vm) -> Result<()> {
 fn write_more_than_there_is_memory(vm: &Vm) -> Result<()> {
     vm.must("sysctl -q vm.dirty_background_ratio=85 vm.dirty_ratio=90 vm.dirty_expire_centisecs=60000")?;
     let hog = vm.spawn("hog", GuestCommand::shell("tail -c 120M /dev/zero | sleep 100000").patience(LONG))?;
-    let data = format!("seq {WRITTEN} | while read n; do yes $n | head -c 1048576; done");
-    let write = format!("{data} > /mnt/file; sync; echo 3 > /proc/sys/vm/drop_caches");
+    let fio = format!(
+        "fio --name=bed --filename=/mnt/file --size={WRITTEN}m --rw=write --bs=1m --ioengine=psync --verify=crc32c"
+    );
+    let write = format!("{fio} --do_verify=0; sync; echo 3 > /proc/sys/vm/drop_caches");
     vm.must(GuestCommand::shell(&write).patience(LONG))?;
-    vm.must(GuestCommand::shell(&format!("{data} | cmp - /mnt/file")).patience(LONG))?;
+    vm.must(GuestCommand::shell(&format!("{fio} --verify_only")).patience(LONG))?;
     hog.signal(nix::sys::signal::Signal::SIGKILL)?;
     vm.must("sysctl -q vm.dirty_background_ratio=10 vm.dirty_ratio=20").map(drop)
 }

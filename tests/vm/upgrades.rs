@@ -10,7 +10,7 @@ use super::manifest::pool;
 use super::site::{SOON, Site, agent_binary, say};
 
 /// How often in one run; each pause is measured.
-const ROUNDS: usize = 10;
+const ROUNDS: usize = 5;
 
 pub fn io_does_not_notice_an_upgrade(context: &Context) -> Result<()> {
     let site = Site::shared(context)?;

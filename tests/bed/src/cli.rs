@@ -53,9 +53,12 @@ enum Verb {
     },
     /// Set up, then run the tests whose names contain FILTER
     Test {
-        /// Parts of names, separated by commas; all tests without it
+        /// Parts of names, separated by commas; without it all tests but the long ones
         #[arg(default_value = "")]
         filter: String,
+        /// The long tests too
+        #[arg(long)]
+        all: bool,
         /// The kernel of the VMs: 6.1 or 6.12; may be given twice
         #[arg(long)]
         kernel: Vec<Kernel>,
@@ -107,7 +110,7 @@ pub fn run(repertoire: Repertoire) -> ExitCode {
 }
 
 fn list(repertoire: &Repertoire, filter: &str) -> Result<()> {
-    runner::select(repertoire.tests, filter).iter().for_each(|test| println!("{}", test.name()));
+    runner::select(repertoire.tests, filter, true).iter().for_each(|test| println!("{}", test.name()));
     Ok(())
 }
 
@@ -115,7 +118,7 @@ fn run_on_ground(repertoire: &Repertoire, verb: Verb) -> Result<()> {
     let ground = Ground::prepare(&Layout::find()?).context("setting up")?;
     match verb {
         Verb::Demo { kernel } => demo(repertoire, &Context::new(ground, kernel)),
-        Verb::Test { filter, kernel } => test(repertoire, &ground, &filter, kernel),
+        Verb::Test { filter, all, kernel } => test(&ground, &runner::select(repertoire.tests, &filter, all), kernel),
         Verb::Bench { what, kernel } => bench(repertoire, &ground, &what, kernel),
         Verb::Shell { kernel } => shell::run(&Context::new(ground, kernel)),
         Verb::Setup | Verb::List { .. } | Verb::GuestExec | Verb::Reap => Ok(()),
@@ -137,9 +140,8 @@ fn or_default(kernels: Vec<Kernel>) -> Vec<Kernel> {
     if kernels.is_empty() { vec![Kernel::default()] } else { kernels }
 }
 
-/// The filtered tests, on one kernel after the other, with one closing line for all.
-fn test(repertoire: &Repertoire, ground: &Ground, filter: &str, kernels: Vec<Kernel>) -> Result<()> {
-    let tests = runner::select(repertoire.tests, filter);
+/// These tests, on one kernel after the other, with one closing line for all.
+fn test(ground: &Ground, tests: &[Test], kernels: Vec<Kernel>) -> Result<()> {
     let mut sum = Tally::default();
     for (number, kernel) in or_default(kernels).into_iter().enumerate() {
         let due: Vec<Test> = tests.iter().filter(|test| number == 0 || test.depends_on_the_kernel()).copied().collect();

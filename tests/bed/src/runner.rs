@@ -32,19 +32,34 @@ pub struct Test {
     name: &'static str,
     body: fn(&Context) -> Result<()>,
     each_kernel: bool,
+    long: bool,
 }
 
 impl Test {
     /// A test named `name`; filters match parts of names.
     #[must_use]
     pub const fn new(name: &'static str, body: fn(&Context) -> Result<()>) -> Test {
-        Test { name, body, each_kernel: true }
+        Test { name, body, each_kernel: true, long: false }
     }
 
     /// A test that boots no VM: a run over several kernels runs it once.
     #[must_use]
     pub const fn without_vm(name: &'static str, body: fn(&Context) -> Result<()>) -> Test {
-        Test { name, body, each_kernel: false }
+        Test::new(name, body).once()
+    }
+
+    /// A run over several kernels runs it once, on the first: what it is about is no kernel's business.
+    #[must_use]
+    pub const fn once(mut self) -> Test {
+        self.each_kernel = false;
+        self
+    }
+
+    /// It takes minutes: it runs only if all tests are asked for, or some by name.
+    #[must_use]
+    pub const fn long(mut self) -> Test {
+        self.long = true;
+        self
     }
 
     /// Whether it is to run once for each kernel.
@@ -125,10 +140,13 @@ pub struct Tally {
     pub failed: u32,
 }
 
-/// The tests whose names contain `filter`; several parts separated by commas match any of them.
+/// The tests whose names contain `filter`; several parts separated by commas match any of them. Without a filter,
+/// long tests are among them only if `all` are wanted.
 #[must_use]
-pub fn select(tests: &[Test], filter: &str) -> Vec<Test> {
-    tests.iter().filter(|test| filter.split(',').any(|part| test.name.contains(part))).copied().collect()
+pub fn select(tests: &[Test], filter: &str, all: bool) -> Vec<Test> {
+    let named = |test: &&Test| filter.split(',').any(|part| test.name.contains(part));
+    let due = |test: &&Test| all || !filter.is_empty() || !test.long;
+    tests.iter().filter(named).filter(due).copied().collect()
 }
 
 /// Runs `tests` in order, prints a line for each, and says how many passed.
@@ -240,10 +258,17 @@ mod tests {
 
     #[test]
     fn filters_match_parts_of_names() {
-        let names = |filter| select(&TESTS, filter).iter().map(Test::name).collect::<Vec<_>>();
+        let names = |filter| select(&TESTS, filter, false).iter().map(Test::name).collect::<Vec<_>>();
         assert_eq!(names("vm::"), ["vm::one", "vm::two"]);
         assert_eq!(names("one,three"), ["vm::one", "api::three"]);
         assert_eq!(names("").len(), 3);
+    }
+
+    #[test]
+    fn a_long_test_runs_when_all_do_or_it_is_named() {
+        let tests = [TESTS[0], TESTS[1].long()];
+        let count = |filter, all| select(&tests, filter, all).len();
+        assert_eq!((count("", false), count("", true), count("vm::", false)), (1, 2, 2));
     }
 
     #[test]

@@ -10,8 +10,8 @@ use lunette_bed::Test;
 
 /// All of them, in an order that matters for the last one only.
 pub const TESTS: &[Test] = &[
-    Test::new("installed::a_lun_is_served_by_an_agents_pod", served::a_lun_is_served_by_an_agents_pod),
-    Test::new("installed::a_deleted_agents_pod_costs_no_io", served::a_deleted_agents_pod_costs_no_io),
-    Test::new("installed::a_rollout_of_the_agents_costs_no_io", served::a_rollout_of_the_agents_costs_no_io),
-    Test::new("installed::nothing_is_left_after_an_uninstallation", gone::nothing_is_left),
+    Test::new("installed::a_lun_is_served_by_an_agents_pod", served::a_lun_is_served_by_an_agents_pod).once(),
+    Test::new("installed::a_deleted_agents_pod_costs_no_io", served::a_deleted_agents_pod_costs_no_io).once(),
+    Test::new("installed::a_rollout_of_the_agents_costs_no_io", served::a_rollout_of_the_agents_costs_no_io).once(),
+    Test::new("installed::nothing_is_left_after_an_uninstallation", gone::nothing_is_left).once(),
 ];
