@@ -81,7 +81,8 @@ impl Site {
     pub fn start_agent_for_upgrades(&self) -> Result<Process> {
         let serve = self.serve(&[self.portal()]);
         let lives = "kill -0 $! 2>/dev/null || kill -0 $(cat /run/lunette/agent.lock) 2>/dev/null";
-        self.spawn_agent(&format!("trap : TERM; {serve} & while {lives}; do sleep 0.1; done"))
+        // The signal that ends it all may meet the last sleep.
+        self.spawn_agent(&format!("trap : TERM; {serve} & while {lives}; do sleep 0.1; done; exit 0"))
     }
 
     fn serve(&self, portals: &[String]) -> String {
