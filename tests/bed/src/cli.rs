@@ -6,7 +6,7 @@
 use crate::bed::{interrupt, reaper};
 use crate::layout::Layout;
 use crate::runner::{self, Context, Tally, Test};
-use crate::setup::{Ground, Kernel};
+use crate::setup::{Extent, Ground, Kernel};
 use crate::{Result, exec, shell};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -115,7 +115,11 @@ fn list(repertoire: &Repertoire, filter: &str) -> Result<()> {
 }
 
 fn run_on_ground(repertoire: &Repertoire, verb: Verb) -> Result<()> {
-    let ground = Ground::prepare(&Layout::find()?).context("setting up")?;
+    let extent = match verb {
+        Verb::Demo { .. } | Verb::Bench { .. } | Verb::Shell { .. } => Extent::ControlPlane,
+        _ => Extent::Everything,
+    };
+    let ground = Ground::prepare(&Layout::find()?, extent).context("setting up")?;
     match verb {
         Verb::Demo { kernel } => demo(repertoire, &Context::new(ground, kernel)),
         Verb::Test { filter, all, kernel } => test(&ground, &runner::select(repertoire.tests, &filter, all), kernel),

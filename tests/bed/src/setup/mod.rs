@@ -24,6 +24,7 @@ pub(crate) use packages::finish as finish_installing;
 
 pub use kernels::{Kernel, KernelFiles};
 pub use kvm::Accelerator;
+pub use programs::Extent;
 
 /// What set-up made: all that a bed needs.
 #[derive(Debug, Clone)]
@@ -37,14 +38,14 @@ impl Ground {
     ///
     /// # Errors
     /// When not root, or a step fails; the message says which and what it printed.
-    pub fn prepare(layout: &Layout) -> Result<Ground> {
+    pub fn prepare(layout: &Layout, extent: Extent) -> Result<Ground> {
         if !nix::unistd::geteuid().is_root() {
             bail!("set-up installs packages and makes network namespaces: run it as root");
         }
         let _alone = lock(&layout.cache().join("setup.lock"))?;
         std::thread::scope(|scope| {
             // The Go builds are long and need none of the packages.
-            let programs = scope.spawn(|| programs::ensure(layout));
+            let programs = scope.spawn(|| programs::ensure(layout, extent));
             let rest = packages::ensure(layout).and_then(|()| kernels::ensure(layout));
             programs.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).and(rest)
         })?;

@@ -58,10 +58,25 @@ const MODULES: &[GoModule] = &[
     },
 ];
 
+/// Which programs a run needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Those of a bare control plane: minutes less to build than all.
+    ControlPlane,
+    /// All.
+    Everything,
+}
+
+impl Extent {
+    fn takes_in(self, program: &Program) -> bool {
+        self == Extent::Everything || ["etcd", "kube-apiserver", "kubectl"].contains(&program.name)
+    }
+}
+
 /// Builds the programs that are missing.
-pub fn ensure(layout: &Layout) -> Result<()> {
+pub fn ensure(layout: &Layout, extent: Extent) -> Result<()> {
     for module in MODULES {
-        for program in module.programs {
+        for program in module.programs.iter().filter(|program| extent.takes_in(program)) {
             let built = place(layout, module, program)?;
             if !built.exists() {
                 stage(format!("building {} (pinned in tests/tools/{})", program.name, module.folder), || {
