@@ -146,7 +146,8 @@ pub fn an_operator_without_an_api_server_stops_and_comes_back(context: &Context)
     site.plane.start_apiserver()?;
     let _agent = Agent::ready(&site.plane, "a")?;
     let _operator = Operator::start(&site)?;
-    site.apply(&lun("db", |_| ()))?;
+    // A server that has just started refuses what a policy is about until it has found the policy's parameters (paramKind).
+    patiently(|| site.apply(&lun("db", |_| ())))?;
     site.wait_lun("db", |lun| lun["status"]["node"] == "a")?;
     Ok(())
 }
