@@ -28,6 +28,17 @@ pub fn listen<F>(socket: &Path, answer: impl Fn(String) -> F + Clone + Send + 's
 where
     F: Future<Output = Value> + Send + 'static,
 {
+    accept(socket, move |stream| serve(stream, answer.clone()))
+}
+
+/// Has `attend` see to each connection on `socket`, for as long as the process lives.
+///
+/// # Errors
+/// When the socket cannot be made.
+pub fn accept<F>(socket: &Path, attend: impl Fn(UnixStream) -> F + Send + 'static) -> anyhow::Result<()>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
     match fs::remove_file(socket) {
         Err(error) if error.kind() != ErrorKind::NotFound => bail!("cannot replace {}: {error}", socket.display()),
         _ => {}
@@ -37,7 +48,7 @@ where
     tokio::spawn(async move {
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => drop(tokio::spawn(serve(stream, answer.clone()))),
+                Ok((stream, _)) => drop(tokio::spawn(attend(stream))),
                 // The process is short of descriptors for the moment.
                 Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
             }

@@ -1,21 +1,18 @@
 //! The side that serves and lets go.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::wire::{Wire, words};
 use super::{Lost, PROTOCOL};
+use crate::socket;
 
 /// How long a successor may take to serve what it was given.
 const SERVE_WITHIN: Duration = Duration::from_secs(10);
@@ -36,27 +33,12 @@ pub fn offers() -> (Offers, Successors) {
     (Offers(sender), receiver)
 }
 
-/// Passes on who asks on `socket` to succeed us, for as long as the process lives.
+/// Passes on who asks on the socket `path` to succeed us, for as long as the process lives.
 ///
 /// # Errors
 /// When the socket cannot be made.
-pub fn listen(socket: &Path, offers: Offers) -> anyhow::Result<()> {
-    match fs::remove_file(socket) {
-        Err(error) if error.kind() != ErrorKind::NotFound => bail!("cannot replace {}: {error}", socket.display()),
-        _ => {}
-    }
-    let listener = UnixListener::bind(socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
-    fs::set_permissions(socket, fs::Permissions::from_mode(0o600))?;
-    tokio::spawn(async move {
-        loop {
-            match listener.accept().await {
-                Ok((stream, _)) => drop(tokio::spawn(timeout(ASK_WITHIN, attend(stream, offers.clone())))),
-                // The process is short of descriptors for the moment.
-                Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
-            }
-        }
-    });
-    Ok(())
+pub fn listen(path: &Path, offers: Offers) -> anyhow::Result<()> {
+    socket::accept(path, move |stream| timeout(ASK_WITHIN, attend(stream, offers.clone())))
 }
 
 async fn attend(stream: UnixStream, offers: Offers) {

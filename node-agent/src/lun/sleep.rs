@@ -9,7 +9,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use lunette_tcmu::{Device, DeviceError};
+use lunette_tcmu::Device;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -96,6 +96,6 @@ impl<'a> Sleep<'a> {
     /// Reads the event counter, which tells too whether the device is gone.
     fn read(&mut self) -> Result<(), ServeError> {
         self.unread = 0;
-        self.device.consume().map(drop).map_err(|error: DeviceError| ServeError::Device(error))
+        self.device.consume().map(drop).map_err(ServeError::Device)
     }
 }

@@ -6,6 +6,8 @@ use lunette_api::csi::VolumeId;
 use lunette_api::{Lun, LunNode, LunPool};
 use serde_json::Value;
 use thiserror::Error;
+use tokio::sync::watch;
+use tokio::time::timeout_at;
 
 use super::chap::Credentials;
 use super::deadline::Deadline;
@@ -79,6 +81,31 @@ pub trait Cluster: Send + Sync + 'static {
         deadline: Deadline,
         wanted: impl Fn(&Lun) -> bool + Send + Sync,
     ) -> impl Future<Output = Result<Option<Lun>, WaitError>> + Send;
+}
+
+/// Waits until what `look` finds is as wanted, looking again with each change; `None` when it finds none.
+///
+/// # Errors
+/// The time is up, or it could not be looked for.
+pub async fn wait_until<T, F>(
+    mut changes: watch::Receiver<T>,
+    deadline: Deadline,
+    look: impl Fn() -> F,
+    wanted: impl Fn(&Lun) -> bool,
+) -> Result<Option<Lun>, WaitError>
+where
+    F: Future<Output = Result<Option<Lun>, Error>>,
+{
+    loop {
+        changes.borrow_and_update();
+        let Some(now) = look().await? else { return Ok(None) };
+        if wanted(&now) {
+            return Ok(Some(now));
+        }
+        if timeout_at(deadline.instant(), changes.changed()).await.is_err() {
+            return Err(WaitError::TimedOut(Box::new(now)));
+        }
+    }
 }
 
 /// What kind of failure an API server's is for a caller of CSI.

@@ -14,10 +14,9 @@ use lunette_api::csi::VolumeId;
 use lunette_api::{Lun, LunNode, LunPool};
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::timeout_at;
 
 use super::chap::{Credentials, SECRET_TYPE};
-use super::cluster::{Cluster, Creation, WaitError};
+use super::cluster::{self, Cluster, Creation, WaitError};
 use super::deadline::Deadline;
 use super::volume::{self, MANAGER};
 use crate::context::Guarded;
@@ -161,17 +160,7 @@ impl Cluster for Kubernetes {
         deadline: Deadline,
         wanted: impl Fn(&Lun) -> bool + Send + Sync,
     ) -> Result<Option<Lun>, WaitError> {
-        let mut changes = self.changes.clone();
-        loop {
-            changes.borrow_and_update();
-            let Some(now) = self.look(lun).await? else { return Ok(None) };
-            if wanted(&now) {
-                return Ok(Some(now));
-            }
-            if timeout_at(deadline.instant(), changes.changed()).await.is_err() {
-                return Err(WaitError::TimedOut(Box::new(now)));
-            }
-        }
+        cluster::wait_until(self.changes.clone(), deadline, || self.look(lun), wanted).await
     }
 }
 

@@ -9,10 +9,9 @@ use lunette_api::csi::VolumeId;
 use lunette_api::{Lun, LunNode, LunPool};
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::timeout_at;
 
 use super::chap::Credentials;
-use super::cluster::{Cluster, Creation, WaitError};
+use super::cluster::{self, Cluster, Creation, WaitError};
 use super::deadline::Deadline;
 use super::volume;
 use crate::error::Error;
@@ -234,17 +233,7 @@ impl Cluster for Memory {
         deadline: Deadline,
         wanted: impl Fn(&Lun) -> bool + Send + Sync,
     ) -> Result<Option<Lun>, WaitError> {
-        let mut changes = self.changes.subscribe();
-        loop {
-            changes.borrow_and_update();
-            let now = self.lun(&volume::id(lun)).await?.filter(|now| now.uid() == lun.uid());
-            let Some(now) = now else { return Ok(None) };
-            if wanted(&now) {
-                return Ok(Some(now));
-            }
-            if timeout_at(deadline.instant(), changes.changed()).await.is_err() {
-                return Err(WaitError::TimedOut(Box::new(now)));
-            }
-        }
+        let look = || async { Ok(self.lun(&volume::id(lun)).await?.filter(|now| now.uid() == lun.uid())) };
+        cluster::wait_until(self.changes.subscribe(), deadline, look, wanted).await
     }
 }

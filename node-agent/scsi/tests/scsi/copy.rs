@@ -6,7 +6,8 @@ use lunette_backend::IoErrorKind;
 use lunette_iobuf::DataBuf;
 
 use crate::lun::{
-    INVALID_FIELD_IN_CDB, INVALID_FIELD_IN_LIST, LIST_LENGTH_ERROR, Lun, NAA, STALE, WRITE_PROTECTED, cdb10, swap,
+    INVALID_FIELD_IN_CDB, INVALID_FIELD_IN_LIST, LIST_LENGTH_ERROR, Lun, NAA, STALE, WRITE_PROTECTED, cdb10, numbered,
+    numbers, swap,
 };
 
 /// EXTENDED COPY with a list of this length; `action` 0 is LID1, 1 is LID4.
@@ -77,20 +78,6 @@ fn with(list: &[u8], byte: usize, value: u8) -> Vec<u8> {
     let mut list = list.to_vec();
     list[byte] = value;
     list
-}
-
-/// Blocks 0 to 7 hold 1 to 8, the others zero.
-fn numbered() -> Lun {
-    let lun = Lun::new();
-    for lba in 0..8_u8 {
-        lun.good(&cdb10(0x2a, 0, u32::from(lba), 1), &lun.blocks(1, lba + 1));
-    }
-    lun
-}
-
-/// The first byte of each of these blocks.
-fn numbers(lun: &Lun, lba: usize, n: usize) -> Vec<u8> {
-    lun.medium(lba, n).chunks(512).map(|block| block[0]).collect()
 }
 
 #[test]

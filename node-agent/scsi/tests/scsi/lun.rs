@@ -182,3 +182,17 @@ pub fn cdb32(action: u8, flags: u8, lba: u64, blocks: u32) -> Vec<u8> {
 pub fn swap(lba: u64, blocks: u8) -> Vec<u8> {
     [&[0x89, 0], &lba.to_be_bytes()[..], &[0, 0, 0, blocks, 0, 0]].concat()
 }
+
+/// Blocks 0 to 7 hold 1 to 8, the others zero.
+pub fn numbered() -> Lun {
+    let lun = Lun::new();
+    for lba in 0..8_u8 {
+        lun.good(&cdb10(0x2a, 0, u32::from(lba), 1), &lun.blocks(1, lba + 1));
+    }
+    lun
+}
+
+/// The first byte of each of these blocks.
+pub fn numbers(lun: &Lun, lba: usize, n: usize) -> Vec<u8> {
+    lun.medium(lba, n).chunks(512).map(|block| block[0]).collect()
+}

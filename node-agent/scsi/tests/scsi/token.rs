@@ -4,7 +4,7 @@ use lunette_backend::IoErrorKind;
 
 use crate::lun::{
     INVALID_FIELD_IN_CDB, INVALID_FIELD_IN_LIST, LIST_LENGTH_ERROR, Lun, NAA, OUT_OF_RANGE, STALE, WRITE_PROTECTED,
-    cdb10,
+    cdb10, numbered, numbers,
 };
 
 /// A token command of this service action, list identifier and list length.
@@ -68,19 +68,6 @@ fn good(lun: &Lun, list: &[u8]) {
 
 fn refused(lun: &Lun, list: &[u8]) -> (u8, u8, u8) {
     lun.check(&command(0x11, 2, list.len()), list)
-}
-
-/// Blocks 0 to 7 hold 1 to 8, the others zero.
-fn numbered() -> Lun {
-    let lun = Lun::new();
-    for lba in 0..8_u8 {
-        lun.good(&cdb10(0x2a, 0, u32::from(lba), 1), &lun.blocks(1, lba + 1));
-    }
-    lun
-}
-
-fn numbers(lun: &Lun, lba: usize, n: usize) -> Vec<u8> {
-    lun.medium(lba, n).chunks(512).map(|block| block[0]).collect()
 }
 
 #[test]
