@@ -3,6 +3,8 @@
 
 CARGO ?= cargo
 ENGINE ?= $(shell command -v docker || command -v podman || echo docker)
+# How many tests with VMs run side by side: most of a test is waiting.
+LANES ?= 3
 VERSION = $(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 BED = $(CARGO) run --quiet --release --package lunette-bed --
 
@@ -15,10 +17,10 @@ demo: build ## tell the story: from nothing to a LUN that is served, crashed, gr
 	$(BED) demo
 
 test: unit build ## everything: unit tests, a real API server, VMs with both kernels
-	$(BED) test --kernel 6.1 --kernel 6.12
+	$(BED) test --kernel 6.1 --kernel 6.12 --lanes $(LANES)
 
 test-all: unit build ## the same, and the tests that take minutes each
-	$(BED) test --all --kernel 6.1 --kernel 6.12
+	$(BED) test --all --kernel 6.1 --kernel 6.12 --lanes $(LANES)
 
 bench: build ## what a command costs, in instructions, beside other targets; writes docs/performance.md (root)
 	$(CARGO) build --release --package lunette-tcmu --features test-utils --example ring_cost

@@ -5,11 +5,12 @@
 
 use crate::bed::{interrupt, reaper};
 use crate::layout::Layout;
-use crate::runner::{self, Context, Tally, Test};
+use crate::runner::{self, Context, Test};
 use crate::setup::{Extent, Ground, Kernel};
-use crate::{Result, exec, shell};
+use crate::{Result, exec, lanes, shell};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 /// What a program brings: its tests and the demo's story.
@@ -62,6 +63,9 @@ enum Verb {
         /// The kernel of the VMs: 6.1 or 6.12; may be given twice
         #[arg(long)]
         kernel: Vec<Kernel>,
+        /// How many tests run at a time
+        #[arg(long, default_value = "1")]
+        lanes: NonZeroUsize,
     },
     /// Set up, then measure what commands cost, beside other targets
     Bench {
@@ -86,6 +90,9 @@ enum Verb {
     /// The agent in a guest; not for people
     #[command(hide = true)]
     GuestExec,
+    /// Runs the tests that standard input names; not for people
+    #[command(hide = true, name = lanes::VERB)]
+    Lane,
     /// Clears up after the program that started it; not for people
     #[command(hide = true)]
     Reap,
@@ -122,7 +129,10 @@ fn run_on_ground(repertoire: &Repertoire, verb: Verb) -> Result<()> {
     let ground = Ground::prepare(&Layout::find()?, extent).context("setting up")?;
     match verb {
         Verb::Demo { kernel } => demo(repertoire, &Context::new(ground, kernel)),
-        Verb::Test { filter, all, kernel } => test(&ground, &runner::select(repertoire.tests, &filter, all), kernel),
+        Verb::Test { filter, all, kernel, lanes } => {
+            test(&ground, &runner::select(repertoire.tests, &filter, all), &or_default(kernel), lanes.get())
+        }
+        Verb::Lane => lanes::serve(&ground, repertoire.tests),
         Verb::Bench { what, kernel } => bench(repertoire, &ground, &what, kernel),
         Verb::Shell { kernel } => shell::run(&Context::new(ground, kernel)),
         Verb::Setup | Verb::List { .. } | Verb::GuestExec | Verb::Reap => Ok(()),
@@ -144,13 +154,11 @@ fn or_default(kernels: Vec<Kernel>) -> Vec<Kernel> {
     if kernels.is_empty() { vec![Kernel::default()] } else { kernels }
 }
 
-/// These tests, on one kernel after the other, with one closing line for all.
-fn test(ground: &Ground, tests: &[Test], kernels: Vec<Kernel>) -> Result<()> {
-    let mut sum = Tally::default();
-    for (number, kernel) in or_default(kernels).into_iter().enumerate() {
-        let due: Vec<Test> = tests.iter().filter(|test| number == 0 || test.depends_on_the_kernel()).copied().collect();
-        let tally = runner::run(&Context::new(ground.clone(), kernel), &due);
-        sum = Tally { passed: sum.passed + tally.passed, failed: sum.failed + tally.failed };
-    }
-    runner::conclude(sum)
+/// These tests, with one closing line for all.
+fn test(ground: &Ground, tests: &[Test], kernels: &[Kernel], lanes: usize) -> Result<()> {
+    let report = match lanes {
+        1 => runner::run(ground, tests, kernels),
+        several => lanes::run(tests, kernels, several)?,
+    };
+    report.conclude()
 }

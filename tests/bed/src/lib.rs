@@ -13,6 +13,7 @@ pub mod control_plane;
 pub mod exec;
 pub mod host;
 pub mod images;
+mod lanes;
 pub mod layout;
 mod node;
 pub mod progress;

@@ -1,7 +1,7 @@
 //! The runner of tests that need a bed: ordinary named functions in a list.
 //!
-//! Tests run one after another, since each fills the machine. A test passes when it returns `Ok`; an error or a panic
-//! fails it, and the end of every log of its beds is printed. What is slow to make can be shared between tests (see
+//! Tests run one after another in a process (and in several processes side by side: see [`crate::lanes`]). A test
+//! passes when it returns `Ok`; an error or a panic fails it, and the end of every log of its beds is printed. What is slow to make can be shared between tests (see
 //! [`Context::shared`]); a failed test takes what is shared with it, so the next one starts fresh.
 
 use crate::bed::{Bed, clear_all, recent_logs};
@@ -132,12 +132,37 @@ impl Context {
 }
 
 /// How a run of tests ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Tests that passed.
-    pub passed: u32,
-    /// Tests that did not.
-    pub failed: u32,
+#[derive(Debug, Default)]
+pub struct Report {
+    passed: u32,
+    /// The titles of those that did not.
+    failed: Vec<String>,
+}
+
+impl Report {
+    /// Counts a test.
+    pub fn count(&mut self, test: &Test, kernel: Kernel, passed: bool) {
+        if passed {
+            self.passed += 1;
+        } else {
+            self.failed.push(title(test, kernel));
+        }
+    }
+
+    /// Says which tests failed and, alone on the last line, how many: programs read it.
+    ///
+    /// # Errors
+    /// When a test failed, or none ran.
+    pub fn conclude(&self) -> Result<()> {
+        println!();
+        self.failed.iter().for_each(|title| println!("FAILED: {title}"));
+        println!("{} passed, {} failed", self.passed, self.failed.len());
+        match (self.passed, self.failed.len()) {
+            (_, 1..) => bail!("some tests failed"),
+            (0, 0) => bail!("no test ran: does the filter match a name? `lunette-bed list` shows them"),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The tests whose names contain `filter`; several parts separated by commas match any of them. Without a filter,
@@ -149,35 +174,30 @@ pub fn select(tests: &[Test], filter: &str, all: bool) -> Vec<Test> {
     tests.iter().filter(named).filter(due).copied().collect()
 }
 
-/// Runs `tests` in order, prints a line for each, and says how many passed.
-pub fn run(context: &Context, tests: &[Test]) -> Tally {
-    let mut tally = Tally::default();
-    for test in tests {
-        match run_one(context, test) {
-            true => tally.passed += 1,
-            false => tally.failed += 1,
+/// Runs `tests` in order on each kernel that they are about, and prints a line for each as it goes.
+#[must_use]
+pub fn run(ground: &Ground, tests: &[Test], kernels: &[Kernel]) -> Report {
+    let mut report = Report::default();
+    for (number, kernel) in kernels.iter().enumerate() {
+        let context = Context::new(ground.clone(), *kernel);
+        for test in tests.iter().filter(|test| number == 0 || test.each_kernel) {
+            let passed = run_one(&context, test);
+            report.count(test, *kernel, passed);
         }
     }
-    context.drop_shared();
-    tally
+    report
 }
 
-/// The closing line, alone on its line: programs read it.
-///
-/// # Errors
-/// When a test failed, or none ran.
-pub fn conclude(tally: Tally) -> Result<()> {
-    println!("\n{} passed, {} failed", tally.passed, tally.failed);
-    match tally {
-        Tally { failed: 1.., .. } => bail!("some tests failed"),
-        Tally { passed: 0, .. } => bail!("no test ran: does the filter match a name? `lunette-bed list` shows them"),
-        Tally { .. } => Ok(()),
-    }
+/// A test's name, and the kernel if it depends on that.
+#[must_use]
+pub fn title(test: &Test, kernel: Kernel) -> String {
+    let kernel = if test.each_kernel { format!(" on Linux {kernel}") } else { String::new() };
+    format!("{}{kernel}", test.name)
 }
 
-fn run_one(context: &Context, test: &Test) -> bool {
-    let kernel = if test.each_kernel { format!(" on Linux {}", context.kernel) } else { String::new() };
-    print!("test {}{kernel} ... ", test.name);
+/// Runs a test and prints its lines; whether it passed.
+pub fn run_one(context: &Context, test: &Test) -> bool {
+    print!("test {} ... ", title(test, context.kernel));
     // A test can take minutes: its name should be there while it does.
     let _ = std::io::stdout().flush();
     let started = Instant::now();
@@ -273,8 +293,13 @@ mod tests {
 
     #[test]
     fn a_run_without_a_test_is_no_success() {
-        assert!(conclude(Tally { passed: 0, failed: 0 }).is_err());
-        assert!(conclude(Tally { passed: 2, failed: 1 }).is_err());
-        assert!(conclude(Tally { passed: 2, failed: 0 }).is_ok());
+        let of = |outcomes: &[bool]| {
+            let mut report = Report::default();
+            outcomes.iter().for_each(|passed| report.count(&TESTS[0], Kernel::V6_1, *passed));
+            report.conclude()
+        };
+        assert!(of(&[]).is_err());
+        assert!(of(&[true, false, true]).is_err());
+        assert!(of(&[true, true]).is_ok());
     }
 }

@@ -1,0 +1,138 @@
+//! Which test a lane runs next.
+//!
+//! Tests of one room (`vm::`, `cluster::`, ...) on one kernel share what is slow to make, so a lane stays with them
+//! while there are any, and goes where no other lane is when there are none; the largest first, that the lanes end
+//! together.
+
+use crate::runner::Test;
+use crate::setup::Kernel;
+use std::collections::VecDeque;
+
+/// A test on a kernel.
+#[derive(Debug, Clone, Copy)]
+pub struct Due {
+    pub test: Test,
+    pub kernel: Kernel,
+}
+
+/// What is left to run.
+#[derive(Debug)]
+pub struct Schedule {
+    groups: Vec<Group>,
+}
+
+#[derive(Debug)]
+struct Group {
+    room: &'static str,
+    kernel: Kernel,
+    taken: bool,
+    left: VecDeque<Due>,
+}
+
+impl Schedule {
+    /// Every test on the first kernel, and on the others those that depend on the kernel.
+    pub fn new(tests: &[Test], kernels: &[Kernel]) -> Schedule {
+        let mut schedule = Schedule { groups: Vec::new() };
+        for (number, kernel) in kernels.iter().enumerate() {
+            let due = tests.iter().filter(|test| number == 0 || test.depends_on_the_kernel());
+            due.for_each(|test| schedule.add(Due { test: *test, kernel: *kernel }));
+        }
+        schedule
+    }
+
+    fn add(&mut self, due: Due) {
+        let room = room(&due.test);
+        match self.groups.iter_mut().find(|group| group.is(room, due.kernel)) {
+            Some(group) => group.left.push_back(due),
+            None => {
+                let left = VecDeque::from([due]);
+                self.groups.push(Group { room, kernel: due.kernel, taken: false, left });
+            }
+        }
+    }
+
+    /// The next test for a lane whose last was `last`.
+    pub fn next(&mut self, last: Option<&Due>) -> Option<Due> {
+        let stay = last.and_then(|last| {
+            let room = room(&last.test);
+            self.groups.iter().position(|group| group.is(room, last.kernel) && !group.left.is_empty())
+        });
+        let chosen = match stay {
+            Some(same) => same,
+            None => self.largest()?,
+        };
+        let group = &mut self.groups[chosen];
+        group.taken = true;
+        group.left.pop_front()
+    }
+
+    /// Of the groups that no lane took the one with most to run; if all are taken, of those.
+    fn largest(&self) -> Option<usize> {
+        let open = |(_, group): &(usize, &Group)| !group.left.is_empty();
+        let groups = self.groups.iter().enumerate().filter(open);
+        groups.max_by_key(|(number, group)| (!group.taken, group.left.len(), usize::MAX - number)).map(|(n, _)| n)
+    }
+}
+
+impl Group {
+    fn is(&self, room: &str, kernel: Kernel) -> bool {
+        self.room == room && self.kernel == kernel
+    }
+}
+
+/// The room of a test: what its name begins with.
+pub fn room(test: &Test) -> &'static str {
+    test.name().split("::").next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KERNELS: [Kernel; 2] = Kernel::ALL;
+
+    const TESTS: [Test; 6] = [
+        Test::without_vm("api::one", |_| Ok(())),
+        Test::new("vm::one", |_| Ok(())),
+        Test::new("vm::two", |_| Ok(())),
+        Test::new("vm::three", |_| Ok(())),
+        Test::without_vm("api::two", |_| Ok(())),
+        Test::new("bed::one", |_| Ok(())),
+    ];
+
+    fn name(due: Due) -> String {
+        format!("{} {}", due.test.name(), due.kernel)
+    }
+
+    #[test]
+    fn each_test_runs_once_for_each_kernel_that_it_depends_on() {
+        let mut schedule = Schedule::new(&TESTS, &KERNELS);
+        let mut all: Vec<String> = std::iter::from_fn(|| schedule.next(None)).map(name).collect();
+        all.sort();
+        let [one, two] = KERNELS;
+        let vm = ["vm::one", "vm::three", "vm::two", "bed::one"];
+        let mut wanted: Vec<String> = vm.iter().flat_map(|t| [format!("{t} {one}"), format!("{t} {two}")]).collect();
+        wanted.extend([format!("api::one {one}"), format!("api::two {one}")]);
+        wanted.sort();
+        assert_eq!(all, wanted);
+    }
+
+    #[test]
+    fn a_lane_stays_with_what_its_tests_share() {
+        let mut schedule = Schedule::new(&TESTS, &KERNELS);
+        let first = schedule.next(None).expect("there are some");
+        let other = schedule.next(None).expect("there are some");
+        assert_eq!((room(&first.test), room(&other.test)), ("vm", "vm"));
+        assert_ne!(first.kernel, other.kernel, "two lanes begin apart");
+        let second = schedule.next(Some(&first)).expect("there are some");
+        assert_eq!((room(&second.test), second.kernel), ("vm", first.kernel));
+    }
+
+    #[test]
+    fn a_lane_that_is_done_helps_where_most_is_left() {
+        let mut schedule = Schedule::new(&TESTS[1..4], &KERNELS[..1]);
+        let first = schedule.next(None).expect("there are some");
+        let helped = schedule.next(None).expect("the only group has two left");
+        assert_ne!(first.test.name(), helped.test.name());
+    }
+}
