@@ -8,7 +8,7 @@ use lunette_bed::{Bed, Context, ControlPlane, ControlPlaneSpec, Result};
 use serde_json::{Value, json};
 
 /// How long something that takes a moment may take on a busy machine.
-pub const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(90);
 /// Where operator and agents are installed.
 pub const SYSTEM: &str = "lunette-system";
 

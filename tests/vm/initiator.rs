@@ -10,7 +10,7 @@ use super::manifest;
 use super::site::{SOON, Site};
 
 /// Longer than any test lets I/O run.
-const LONG: Duration = Duration::from_secs(900);
+pub const LONG: Duration = Duration::from_secs(900);
 
 impl Site {
     /// Applies a Lun of the pool `files` for the client, waits until it is served, and logs in: the Lun and its disk.

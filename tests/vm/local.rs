@@ -4,7 +4,7 @@
 use anyhow::{Context as _, ensure};
 use lunette_bed::{Context, GuestCommand, Output, Process, Result};
 
-use super::initiator::VERIFY;
+use super::initiator::{LONG, VERIFY};
 use super::manifest::{lun_in, pool};
 use super::site::{SOON, Site, agent_binary, patiently};
 
@@ -75,9 +75,9 @@ fn grows_while_it_is_mounted(site: &Site, disk: &str) -> Result<()> {
 /// The agent dies under a verifying writer on its own disk, and the next one goes on.
 fn survives_a_crash(site: &Site, agent: Process, disk: &str) -> Result<Process> {
     let fio = format!(
-        "fio --name=bed --directory=/mnt --size=32m --ioengine=libaio --direct=1 --iodepth=16 --rw=randwrite --bs=4k --loops=3 {VERIFY}"
+        "fio --name=bed --directory=/mnt --size=16m --ioengine=libaio --direct=1 --iodepth=16 --rw=randwrite --bs=4k --loops=2 {VERIFY}"
     );
-    let writer = site.node.spawn("local-writer", GuestCommand::shell(&fio))?;
+    let writer = site.node.spawn("local-writer", GuestCommand::shell(&fio).patience(LONG))?;
     let stat = format!("/sys/block/{}/stat", disk.trim_start_matches("/dev/"));
     site.node.wait_for(format!("read r _ _ _ w _ < {stat}; [ $w -gt 500 ]"), SOON)?;
     site.kill_agent(agent)?;

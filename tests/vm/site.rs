@@ -21,7 +21,7 @@ pub const SPARE: &str = "/mnt/spare";
 /// Where the agent keeps what must outlive it.
 const STATE: &str = "/srv/state";
 /// How long something that takes a moment may take under emulation.
-pub const SOON: Duration = Duration::from_secs(60);
+pub const SOON: Duration = Duration::from_secs(120);
 
 /// A node and a client.
 pub struct Site {

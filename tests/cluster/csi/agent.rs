@@ -1,6 +1,7 @@
 //! Agents that serve the Luns of volumes as they are told, as long as a test wants them to.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -17,13 +18,18 @@ const PACE: Duration = Duration::from_millis(100);
 #[derive(Default)]
 pub struct Agents {
     stop: AtomicBool,
-    silent: AtomicBool,
+    silent: Mutex<bool>,
 }
 
 impl Agents {
-    /// From now on they do nothing, or work again.
+    /// From now on they do nothing, or work again. What they were at is done when this returns.
     pub fn be_silent(&self, silent: bool) {
-        self.silent.store(silent, Ordering::SeqCst);
+        *self.word() = silent;
+    }
+
+    /// Held by the agents while they work.
+    fn word(&self) -> MutexGuard<'_, bool> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -53,12 +59,14 @@ fn joined<'a>(plane: &'a ControlPlane, node: &str) -> Result<Agent<'a>> {
 
 fn serve(plane: &ControlPlane, agents: &[Agent], told: &Agents) -> Result<()> {
     while !told.stop.load(Ordering::SeqCst) {
-        if !told.silent.load(Ordering::SeqCst) {
+        let silent = told.word();
+        if !*silent {
             let luns = plane.get_json(["luns", "-n", SYSTEM])?;
             for lun in luns["items"].as_array().into_iter().flatten() {
                 attend(agents, lun)?;
             }
         }
+        drop(silent);
         std::thread::sleep(PACE);
     }
     Ok(())

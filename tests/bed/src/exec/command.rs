@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// How long a command may run when it does not say.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(150);
 /// What a guest's own shell would have.
 const VARIABLES: [&str; 3] =
     ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8"];
@@ -64,7 +64,7 @@ impl GuestCommand {
         self
     }
 
-    /// How long it may run before it is killed and an error; 60 seconds unless said.
+    /// How long it may run before it is killed and an error; 150 seconds unless said.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> GuestCommand {
         self.patience = patience;

@@ -15,11 +15,11 @@ pub fn two_vms_meet_over_iscsi(context: &Context) -> Result<()> {
     for portal in [format!("{}", server.ipv4()), format!("[{}]", server.ipv6())] {
         client.must(format!("iscsiadm -m discovery -t sendtargets -p {portal}"))?;
         client.must(format!("iscsiadm -m node -T {TARGET} -p {portal}:3260 --login"))?;
-        client.wait_for("test -b /dev/sda", Duration::from_secs(20))?;
+        client.wait_for("test -b /dev/sda", Duration::from_secs(60))?;
         client.must("mkfs.ext4 -q /dev/sda && mount /dev/sda /mnt && echo over-iscsi > /mnt/file && umount /mnt")?;
         client.must("mount /dev/sda /mnt && grep -q over-iscsi /mnt/file && umount /mnt")?;
         client.must(format!("iscsiadm -m node -T {TARGET} -p {portal}:3260 --logout"))?;
-        client.wait_for("! test -e /dev/sda", Duration::from_secs(20))?;
+        client.wait_for("! test -e /dev/sda", Duration::from_secs(60))?;
     }
     ensure!(
         server.must(format!("ls /sys/kernel/config/target/iscsi/{TARGET}/tpgt_1/acls"))? == client.initiator_name()

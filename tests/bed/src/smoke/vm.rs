@@ -29,12 +29,12 @@ pub fn commands_in_a_guest_run_side_by_side(context: &Context) -> Result<()> {
     let bed = context.bed()?;
     let vm = Vm::boot(&bed, VmSpec::new("alpha"))?;
     let mut ticking = vm.spawn("ticking", "while :; do echo tick; sleep 0.1; done")?;
-    ticking.wait_for_line(Duration::from_secs(10), |line| line == "tick")?;
+    ticking.wait_for_line(Duration::from_secs(60), |line| line == "tick")?;
     let failed = vm.run("echo out; echo err >&2; exit 7")?;
     ensure!((failed.status, failed.stdout.as_str(), failed.stderr.as_str()) == (7, "out\n", "err\n"));
-    ticking.wait_for_line(Duration::from_secs(10), |line| line == "tick")?;
+    ticking.wait_for_line(Duration::from_secs(60), |line| line == "tick")?;
     drop(ticking);
-    vm.wait_for("! pgrep -f 'echo tic[k]'", Duration::from_secs(5))?;
+    vm.wait_for("! pgrep -f 'echo tic[k]'", Duration::from_secs(60))?;
     large_input_and_output_come_through(&vm)?;
     late_commands_are_given_up(&vm)?;
     a_daemon_does_not_hold_its_starter(&vm)?;
@@ -52,7 +52,7 @@ fn late_commands_are_given_up(vm: &Vm) -> Result<()> {
     let error = vm.run(GuestCommand::shell("echo began; sleep 99").patience(Duration::from_secs(1)));
     let message = format!("{:#}", error.expect_err("it sleeps longer than we wait"));
     ensure!(message.contains("not done after 1s") && message.contains("began"), "{message}");
-    vm.wait_for("! pgrep -x sleep", Duration::from_secs(5)).map(drop)
+    vm.wait_for("! pgrep -x sleep", Duration::from_secs(60)).map(drop)
 }
 
 fn a_daemon_does_not_hold_its_starter(vm: &Vm) -> Result<()> {
@@ -112,10 +112,10 @@ pub fn a_guest_can_be_cut_off_and_frozen(context: &Context) -> Result<()> {
     bed.net().plug(vm.guest())?;
     ensure!(answers(), "it does not answer with its cable back");
     let mut ticking = vm.spawn("ticking", "while :; do echo tick; sleep 0.1; done")?;
-    ticking.next_line(Duration::from_secs(10))?;
+    ticking.next_line(Duration::from_secs(60))?;
     vm.freeze()?;
     while ticking.next_line(Duration::from_secs(1)).is_ok() {}
     vm.thaw()?;
-    ensure!(ticking.next_line(Duration::from_secs(10))?.is_some(), "it does not go on");
+    ensure!(ticking.next_line(Duration::from_secs(60))?.is_some(), "it does not go on");
     vm.dmesg_must_be_clean()
 }

@@ -163,7 +163,7 @@ impl Vm {
 
     fn start(&self, command: &GuestCommand, log: Option<std::fs::File>) -> Result<Process> {
         let asked = || format!("running `{}` on {}", command.shown(), self.name());
-        let connection = self.bed.net().connect(self.ipv4().into(), exec::PORT, Duration::from_secs(10));
+        let connection = self.bed.net().connect(self.ipv4().into(), exec::PORT, Duration::from_secs(60));
         let connection = Arc::new(connection.with_context(asked)?);
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         connections.retain(|connection| connection.strong_count() > 0);

@@ -15,7 +15,7 @@ use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A boot under emulation takes 4 to 6 seconds, several times that on a busy machine.
-const BOOT_PATIENCE: Duration = Duration::from_secs(90);
+const BOOT_PATIENCE: Duration = Duration::from_secs(180);
 
 #[derive(Debug, Default)]
 pub enum Power {

@@ -12,7 +12,7 @@ impl Vm {
     /// When it does not come up.
     pub fn start_iscsid(&self) -> Result<()> {
         self.must("modprobe -a iscsi_tcp sd_mod && mkdir -p /run/lock/iscsi && iscsid")?;
-        self.wait_for("iscsiadm -m session 2>&1 | grep -q 'No active sessions'", Duration::from_secs(10)).map(drop)
+        self.wait_for("iscsiadm -m session 2>&1 | grep -q 'No active sessions'", Duration::from_secs(60)).map(drop)
     }
 
     /// Starts udevd, for tests that need `/dev/disk/by-*`. Devices themselves appear without it.
