@@ -87,8 +87,8 @@ pub fn thaw(site: &Site) -> Result<()> {
 /// No thread of the agent, and no kernel thread, is left in uninterruptible sleep; the deleted LUN's thread is gone.
 fn nothing_waits_for_ever(site: &Site, agent: i32) -> Result<()> {
     let list = format!(
-        "for t in /proc/[0-9]*/task/[0-9]*; do grep -qs '^State:.D' $t/status && echo $(cat $t/comm $t/stack); done; \
-         cat /proc/{agent}/task/*/comm | grep lun-stuck; true"
+        "grep -ls '^State:.D' /proc/[0-9]*/task/[0-9]*/status | while read t; do \
+         cat ${{t%status}}comm ${{t%status}}stack; done; grep -hs lun-stuck /proc/{agent}/task/*/comm; true"
     );
     patiently(SOON, || {
         let waiting = site.node.must(&list)?;
