@@ -15,7 +15,7 @@ use super::site::{MANIFESTS, POOL, SOON, Site, condition, patiently};
 const FOREIGN: &str = "iqn.2026-01.bed.test:foreign";
 /// Its part of configfs, name and content, without what counts.
 const FOREIGN_TREE: &str = "cd /sys/kernel/config/target; find core/rd_mcp_77 core/user_77 iscsi/iqn.2026-01.bed.test:foreign \
-     -not -path '*statistics*' -not -name info | sort | while read n; do [ -f $n ] && echo $n $(cat $n 2>&1) || echo $n; done";
+     -not -path '*statistics*' -not -name info | sort | tee /tmp/foreign; xargs grep -Hs '' </tmp/foreign; true";
 
 pub fn an_orphan_is_removed_and_a_foreign_target_is_not(context: &Context) -> Result<()> {
     let site = Site::shared(context)?;
