@@ -145,7 +145,13 @@ pub fn a_change_that_breaks_a_promise(context: &Context) -> Result<()> {
         &lun("served", |spec| spec["nodeName"] = json!("b")),
         "nodeName cannot name another node than the one that serves the Lun already (status.node)",
     )?;
-    place(json!({"node": "b", "epoch": 2}))?.ok().map(drop)
+    place(json!({"node": "b", "epoch": 2}))?.ok()?;
+    let cached = |how: &str| lun("served", |spec| spec["writeCache"] = json!(how));
+    site.apply(&cached("WriteThrough"))?;
+    place(json!({"sessionCount": 1}))?.ok()?;
+    force(&cached("WriteBack"), "writeCache cannot become WriteBack while an initiator is logged in")?;
+    place(json!({"sessionCount": 0}))?.ok()?;
+    site.apply(&cached("WriteBack"))
 }
 
 pub fn a_pool_that_cannot_be_is_refused(context: &Context) -> Result<()> {

@@ -28,6 +28,7 @@ use crate::{Condition, Size};
 #[kube(printcolumn(name = "Allocated", type_ = "integer", json_path = ".status.allocated", priority = 1))]
 #[kube(printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"))]
 #[kube(validation = rules::PIN_MATCHES_NODE, validation = rules::STATUS_STAYS)]
+#[kube(validation = rules::CACHE_IS_ANNOUNCED)]
 #[x_kube(validation = rules::SIZE_IN_BLOCKS, validation = rules::PIN_STAYS)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LunSpec {
@@ -54,7 +55,8 @@ pub struct LunSpec {
     #[x_kube(merge_strategy = kube::core::ListMerge::Atomic)]
     #[x_kube(validation = rules::INITIATORS_DIFFER, validation = rules::INITIATOR_NODES_DIFFER)]
     pub initiators: Vec<Initiator>,
-    /// Whether a write may be acknowledged before it is durable; initiators flush then.
+    /// Whether a write may be acknowledged before it is durable; initiators flush then. It can become `WriteBack` only
+    /// while nobody is logged in.
     #[serde(default)]
     pub write_cache: WriteCache,
     /// What becomes of the data when the Lun is deleted.

@@ -159,6 +159,15 @@ pub const STATUS_STAYS: Rule = (
     "status cannot be removed while it names the node that serves the Lun",
 );
 
+/// An initiator asks once, as it logs in, whether there is a cache, and flushes none that it was told is not there.
+pub const CACHE_IS_ANNOUNCED: Rule = (
+    "!has(oldSelf.spec.writeCache) || oldSelf.spec.writeCache != 'WriteThrough' || !has(self.spec.writeCache) || \
+     self.spec.writeCache != 'WriteBack' || !has(oldSelf.status) || !has(oldSelf.status.sessionCount) || \
+     oldSelf.status.sessionCount == 0",
+    "writeCache cannot become WriteBack while an initiator is logged in: it was told that there is no cache, and would \
+     not flush one; log out (see status.sessions), then change it",
+);
+
 /// The union of backends.
 pub const ONE_BACKEND: Rule =
     ("[has(self.directory)].filter(set, set).size() == 1", "exactly one backend must be set: directory");

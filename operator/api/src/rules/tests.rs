@@ -121,6 +121,14 @@ fn a_pin_stays_and_moves_nothing() {
 }
 
 #[test]
+fn a_cache_comes_to_nobody_who_was_told_of_none() {
+    let cache = |how: &str, sessions: u32| json!({"spec": {"writeCache": how}, "status": {"sessionCount": sessions}});
+    update_refused(cache("WriteThrough", 1), cache("WriteBack", 1), CACHE_IS_ANNOUNCED);
+    update_allowed(cache("WriteThrough", 0), cache("WriteBack", 0));
+    update_allowed(cache("WriteBack", 1), cache("WriteThrough", 1));
+}
+
+#[test]
 fn an_initiator_has_an_iscsi_name() {
     let longest = format!("iqn.2026-01.io.example:{}", "a".repeat(200));
     for name in [
