@@ -21,6 +21,7 @@ mod mode;
 mod model;
 mod opcodes;
 mod orwrite;
+mod path_buffer;
 mod port_groups;
 mod prefetch;
 mod ram;
