@@ -14,6 +14,7 @@ mod defects;
 mod diagnostic;
 mod durability;
 mod format;
+mod forms;
 mod lba_status;
 mod log;
 mod lun;
