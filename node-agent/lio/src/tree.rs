@@ -59,7 +59,7 @@ impl Backstore {
         Backstore {
             size,
             block_size,
-            max_sectors: 524_288 / block_size.max(1),
+            max_sectors: (2 << 20) / block_size.max(1),
             data_area_mb: 64,
             ring_mb: Some(1),
             unit_serial: unit_serial.into(),

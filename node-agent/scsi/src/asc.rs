@@ -74,6 +74,8 @@ pub const SOFTWARE_WRITE_PROTECTED: Asc = Asc(0x27, 0x02);
 pub const SPACE_ALLOCATION_FAILED: Asc = Asc(0x27, 0x07);
 /// CAPACITY DATA HAS CHANGED (SBC-4 4.10).
 pub const CAPACITY_CHANGED: Asc = Asc(0x2a, 0x09);
+/// COMMAND SEQUENCE ERROR: nothing was written to the echo buffer yet (SPC-5 6.18.6).
+pub const COMMAND_SEQUENCE_ERROR: Asc = Asc(0x2c, 0x00);
 /// SANITIZE COMMAND FAILED: only another attempt is served (SBC-4 4.11.4).
 pub const SANITIZE_COMMAND_FAILED: Asc = Asc(0x31, 0x03);
 /// SAVING PARAMETERS NOT SUPPORTED (SPC-5 6.14.1).
@@ -130,6 +132,7 @@ mod tests {
             (SOFTWARE_WRITE_PROTECTED, 0x2702),
             (SPACE_ALLOCATION_FAILED, 0x2707),
             (CAPACITY_CHANGED, 0x2a09),
+            (COMMAND_SEQUENCE_ERROR, 0x2c00),
             (SANITIZE_COMMAND_FAILED, 0x3103),
             (SAVING_PARAMETERS_NOT_SUPPORTED, 0x3900),
             (FAILED_SELF_TEST, 0x3e03),

@@ -31,6 +31,11 @@ impl<'a> Cdb<'a> {
         u16::from_be_bytes(self.take(at))
     }
 
+    pub(crate) fn be24(self, at: usize) -> u32 {
+        let [high, middle, low] = self.take(at);
+        u32::from_be_bytes([0, high, middle, low])
+    }
+
     pub(crate) fn be32(self, at: usize) -> u32 {
         u32::from_be_bytes(self.take(at))
     }

@@ -87,6 +87,9 @@ fn padded<const N: usize>(text: &[u8]) -> [u8; N] {
 pub struct Limits {
     /// Bytes of one READ, WRITE or VERIFY. Agree it with the backstore's `hw_max_sectors`.
     pub max_transfer: u32,
+    /// Bytes of one READ or WRITE that suit the unit best, where its storage does not say. Initiators that know no
+    /// better send no more at a time: long commands hold up short ones.
+    pub optimal_transfer: u32,
     /// Bytes of one WRITE SAME.
     pub max_write_same: u64,
     /// Blocks of one UNMAP, over all its descriptors.
@@ -103,6 +106,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_transfer: 1 << 20,
+            optimal_transfer: 512 << 10,
             max_write_same: 128 << 20,
             max_unmap_blocks: 1 << 20,
             max_unmap_descriptors: 256,

@@ -32,6 +32,8 @@ pub struct ScsiDisk<B> {
     /// What copies have done.
     pub(crate) copies: Results,
     pub(crate) tokens: Tokens,
+    /// For initiators that test their path.
+    pub(crate) buffers: attach::Buffers,
     /// How it can be reached, as far as that is known.
     pub(crate) access: RefCell<Option<Access>>,
     capacity_changed: Cell<bool>,
@@ -57,6 +59,7 @@ impl<B: Backend> ScsiDisk<B> {
             statistics: Statistics::default(),
             copies: Results::default(),
             tokens: Tokens::default(),
+            buffers: attach::Buffers::default(),
             access: RefCell::new(access),
             capacity_changed: Cell::new(false),
             away: Cell::new(false),
@@ -145,6 +148,7 @@ impl<B: Backend> ScsiDisk<B> {
             Op::StartStopUnit(request) => attach::start_stop(self, request, data).await,
             Op::SendDiagnostic(diagnostic) => attach::send_diagnostic(self, diagnostic, data).await,
             Op::SetTargetPortGroups { len } => attach::set_port_groups(self, len, &data),
+            Op::WriteBuffer(write) => attach::write_buffer(self, write, &data),
             Op::LogSelect(select) => attach::log_select(self, select, data),
             Op::ModeSelect(select) => attach::mode::select(self, &select, data).await,
             Op::TestUnitReady => self.test_unit_ready(data).await,
@@ -164,6 +168,7 @@ impl<B: Backend> ScsiDisk<B> {
             Op::CopyOperatingParameters { allocation } => (copy::operating_parameters(self), allocation),
             Op::ReceiveRodTokenInformation { id, allocation } => (copy::token::receive_token(self, id)?, allocation),
             Op::ReceiveDiagnosticResults { allocation } => (attach::diagnostic_results(), allocation),
+            Op::ReadBuffer(read) => (attach::read_buffer(self, read.what)?, read.allocation),
             Op::ReportTargetPortGroups(report) => (attach::report_port_groups(self, report)?, report.allocation),
             Op::RequestSense { descriptor, allocation } => (self.request_sense(descriptor), allocation),
             Op::ReadDefectData(request) => (data::no_defects(&request), request.allocation),

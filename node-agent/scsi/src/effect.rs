@@ -4,7 +4,7 @@
 use lunette_iobuf::DataBuf;
 
 use crate::data::unmapped;
-use crate::op::ByteCheck;
+use crate::op::{ByteCheck, WriteSame};
 use crate::{LbaRange, Op};
 
 /// What a command does to the medium, at most: it may also fail and do less.
@@ -33,13 +33,20 @@ impl Effect {
 
     fn of_op(op: &Op, data: Option<&DataBuf>) -> Self {
         match op {
-            Op::Write(transfer) => Self::Repeatable(vec![transfer.range]),
-            Op::WriteSame(same) => Self::Repeatable(vec![same.range]),
+            // Setting bits that are set changes nothing.
+            Op::Write(transfer) | Op::OrWrite(transfer) => Self::Repeatable(vec![transfer.range]),
+            Op::WriteAndVerify(write) => Self::Repeatable(vec![write.range]),
+            Op::WriteAtomic(range) => Self::Repeatable(vec![*range]),
+            Op::WriteSame(same) => Self::Repeatable(vec![same_range(same)]),
             Op::Unmap(unmap) => {
                 data.and_then(|data| unmapped(data, unmap.len).ok()).map_or(Self::Unknown, Self::Repeatable)
             }
             Op::CompareAndWrite(swap) => Self::Once(vec![swap.range]),
             Op::Verify(verify) if verify.check != ByteCheck::Readable => Self::Once(Vec::new()),
+            // Sets what other initiators may have set anew since.
+            Op::ModeSelect(_) => Self::Once(Vec::new()),
+            // What they touch is not in the CDB: the whole medium, or what a list or a token says.
+            Op::FormatUnit(_) | Op::Sanitize(_) | Op::ExtendedCopy(_) | Op::WriteUsingToken(_) => Self::Unknown,
             Op::Read(_)
             | Op::Verify(_)
             | Op::SynchronizeCache(_)
@@ -49,12 +56,35 @@ impl Effect {
             | Op::ReadCapacity10
             | Op::ReadCapacity16 { .. }
             | Op::ModeSense(_)
+            | Op::LogSense(_)
+            | Op::PreFetch(_)
+            | Op::GetLbaStatus(_)
+            | Op::ReadDefectData(_)
+            | Op::PreventAllowMediumRemoval
+            | Op::StartStopUnit(_)
+            | Op::SendDiagnostic(_)
+            | Op::ReceiveDiagnosticResults { .. }
+            | Op::ReportTargetPortGroups(_)
+            | Op::SetTargetPortGroups { .. }
             | Op::ReportSupportedOpcodes(_)
-            | Op::ReportSupportedTmfs { .. } => Self::Nothing,
-            // Also commands to come, until somebody has thought of them here.
-            _ => Self::Unknown,
+            | Op::ReportSupportedTmfs { .. }
+            | Op::CopyOperatingParameters { .. } => Self::Nothing,
+            // Counters, buffers, tokens and results of copies, which end with the process: the next one begins
+            // without them, whether the command is done by it or sent again.
+            Op::LogSelect(_)
+            | Op::ReadBuffer(_)
+            | Op::WriteBuffer(_)
+            | Op::PopulateToken(_)
+            | Op::ReportCopy { .. }
+            | Op::ReceiveRodTokenInformation { .. } => Self::Nothing,
         }
     }
+}
+
+/// A length of zero means up to the last block, of which a CDB does not know the number.
+fn same_range(same: &WriteSame) -> LbaRange {
+    let blocks = if same.range.blocks == 0 { u32::MAX } else { same.range.blocks };
+    LbaRange { blocks, ..same.range }
 }
 
 #[cfg(test)]
@@ -84,6 +114,31 @@ mod tests {
         assert_eq!(Effect::of(&write, None), Effect::Repeatable(blocks(7, 3)));
         let same = [0x93, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 2, 0, 0];
         assert_eq!(Effect::of(&same, None), Effect::Repeatable(blocks(9, 2)));
+        let or = [0x8b, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 2, 0, 0];
+        assert_eq!(Effect::of(&or, None), Effect::Repeatable(blocks(9, 2)));
+        let and_verify = [0x2e, 2, 0, 0, 0, 7, 0, 0, 3, 0];
+        assert_eq!(Effect::of(&and_verify, None), Effect::Repeatable(blocks(7, 3)));
+        let atomic = [0x9c, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 2, 0, 0];
+        assert_eq!(Effect::of(&atomic, None), Effect::Repeatable(blocks(9, 2)));
+    }
+
+    #[test]
+    fn a_write_same_up_to_the_end_may_touch_all_that_follows() {
+        let same = [0x93, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0];
+        assert_eq!(Effect::of(&same, None), Effect::Repeatable(blocks(9, u32::MAX)));
+    }
+
+    #[test]
+    fn what_ends_with_the_process_is_nothing_that_stays() {
+        for cdb in [
+            &[0x3b, 0x0a, 0, 0, 0, 0, 0, 0, 4, 0][..],
+            &[0x4c, 2, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[0x1b, 0, 0, 0, 0, 0],
+            &[0x1d, 4, 0, 0, 0, 0],
+            &[0x83, 0x10, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 32, 0, 0],
+        ] {
+            assert_eq!(Effect::of(cdb, None), Effect::Nothing, "{cdb:02x?}");
+        }
     }
 
     #[test]
@@ -97,12 +152,18 @@ mod tests {
     }
 
     #[test]
-    fn what_compares_is_done_once_and_what_sets_something_is_unknown() {
+    fn what_compares_or_sets_something_is_done_once_and_what_a_cdb_does_not_tell_is_unknown() {
         let swap = [0x89, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0];
         assert_eq!(Effect::of(&swap, None), Effect::Once(blocks(3, 1)));
         assert_eq!(Effect::of(&[0x2f, 2, 0, 0, 0, 7, 0, 0, 1, 0], None), Effect::Once(Vec::new()));
-        for cdb in [[0x15, 0x10, 0, 0, 12, 0], [0x1b, 0, 0, 0, 1, 0]] {
-            assert_eq!(Effect::of(&cdb, None), Effect::Unknown, "{cdb:02x?}");
+        assert_eq!(Effect::of(&[0x15, 0x10, 0, 0, 12, 0], None), Effect::Once(Vec::new()));
+        for cdb in [
+            &[0x04, 0, 0, 0, 0, 0][..],
+            &[0x48, 2, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[0x83, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0],
+            &[0x83, 0x11, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 32, 0, 0],
+        ] {
+            assert_eq!(Effect::of(cdb, None), Effect::Unknown, "{cdb:02x?}");
         }
     }
 }

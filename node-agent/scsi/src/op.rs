@@ -3,7 +3,9 @@
 //! Whether the LUN can do it (its size, its limits, its write protection) is the handlers' to say.
 
 pub use crate::attach::mode::{ModeSelect, ModeSense, PageControl};
-pub use crate::attach::{Diagnostic, Inquiry, LogSelect, LogSense, PortGroupReport, StartStop};
+pub use crate::attach::{
+    BufferPart, Diagnostic, Inquiry, LogSelect, LogSense, PortGroupReport, ReadBuffer, StartStop, WriteBuffer,
+};
 pub use crate::copy::{CopyReport, ExtendedCopy, TokenCommand};
 pub use crate::data::{
     ByteCheck, CompareAndWrite, GetLbaStatus, ReadDefectData, Transfer, Unmap, Verify, WriteAndVerify, WriteSame,
@@ -28,6 +30,8 @@ pub enum Op {
     LogSelect(LogSelect),
     SendDiagnostic(Diagnostic),
     ReceiveDiagnosticResults { allocation: u32 },
+    ReadBuffer(ReadBuffer),
+    WriteBuffer(WriteBuffer),
     ReportTargetPortGroups(PortGroupReport),
     SetTargetPortGroups { len: u32 },
     ReportSupportedOpcodes(OpcodeReport),

@@ -5,6 +5,7 @@
 
 mod failures;
 mod figures;
+mod model;
 mod orders;
 mod ram;
 mod resumed;

@@ -13,7 +13,7 @@ use crate::lun::Rates;
 use crate::trouble::Trouble;
 
 /// Data area of one LUN's ring in MiB: address space; its pages come on demand and go under pressure.
-/// A session of 128 commands of 512 KiB would fill it; more than that waits in LIO's queue.
+/// 32 commands of the largest size, 2 MiB, fill it, or 128 of the size that suits it best; more than that waits in LIO's queue.
 const DATA_AREA_MB: u32 = 64;
 
 /// A Lun, understood.

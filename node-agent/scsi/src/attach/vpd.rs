@@ -64,7 +64,7 @@ fn block_limits<B: Backend>(disk: &ScsiDisk<B>) -> Vec<u8> {
     p[5] = limits.max_compare_and_write;
     put16(&mut p, 6, blocks_of(geometry.physical_block_size, disk));
     put32(&mut p, 8, max_transfer);
-    put32(&mut p, 12, blocks_of(geometry.preferred_io, disk).min(max_transfer));
+    put32(&mut p, 12, blocks_of(optimal_transfer(disk), disk).min(max_transfer));
     if disk.support().discard {
         put32(&mut p, 20, limits.max_unmap_blocks);
         put32(&mut p, 24, limits.max_unmap_descriptors);
@@ -74,6 +74,13 @@ fn block_limits<B: Backend>(disk: &ScsiDisk<B>) -> Vec<u8> {
     p[36..44].copy_from_slice(&limits.write_same_blocks(block).to_be_bytes());
     put32(&mut p, 44, disk.atomic_blocks());
     p[4..].to_vec()
+}
+
+fn optimal_transfer<B: Backend>(disk: &ScsiDisk<B>) -> u32 {
+    match disk.geometry().preferred_io {
+        0 => disk.config.limits.optimal_transfer,
+        preferred => preferred,
+    }
 }
 
 fn blocks_of<B: Backend>(bytes: u32, disk: &ScsiDisk<B>) -> u32 {

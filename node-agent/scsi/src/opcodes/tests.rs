@@ -29,6 +29,9 @@ fn plain(entry: &Opcode) -> Vec<u8> {
     cdb[0] = entry.code;
     if entry.code == VARIABLE_LENGTH {
         cdb[7..10].copy_from_slice(&entry.usage[7..10]);
+    } else if entry.name.contains(" BUFFER") {
+        // MODE, of which zero is none: data.
+        cdb[1] = 2;
     } else {
         cdb[1] = u8::try_from(entry.action.unwrap_or(0)).unwrap();
     }

@@ -90,8 +90,8 @@ fn commands_for_port_groups_are_listed_where_there_are_some() {
 #[test]
 fn what_other_devices_have_is_refused_as_an_unknown_command() {
     let lun = Lun::new();
-    // ATA PASS-THROUGH, READ BUFFER, WRITE BUFFER.
-    for code in [0x85, 0xa1, 0x3c, 0x3b] {
+    // ATA PASS-THROUGH in both its forms, READ LONG (10), WRITE LONG (10).
+    for code in [0x85, 0xa1, 0x3e, 0x3f] {
         assert_eq!(lun.check(&[code, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &[]), INVALID_OPCODE, "{code:02x}");
         assert_eq!(lun.data_in(&report(1, code, 0), 64), [0, 1, 0, 0], "{code:02x}");
     }

@@ -129,3 +129,14 @@ fn page_b2_follows_the_geometry() {
     assert_eq!(provisioning(Discard::Unspecified, true), [0, 0xe0, 2, 0]);
     assert_eq!(provisioning(Discard::Unsupported, true), [0, 0, 0, 0]);
 }
+
+#[test]
+fn page_b0_has_a_length_that_suits_where_storage_has_none() {
+    let optimal = |preferred, most| {
+        let lun = Lun::with(|g| g.preferred_io = preferred, |config| config.limits.max_transfer = most);
+        u32::from_be_bytes(page(&lun, 0xb0)[12..16].try_into().unwrap())
+    };
+    assert_eq!(optimal(0, 2 << 20), 1024, "512 KiB");
+    assert_eq!(optimal(0, 64 << 10), 128, "no more than may be sent");
+    assert_eq!(optimal(64 << 10, 2 << 20), 128, "what storage says");
+}

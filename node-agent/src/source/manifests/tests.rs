@@ -1,5 +1,7 @@
 //! A directory of manifests that changes under us: what it says, what it goes on saying, what it is told of.
 
+mod anything;
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! The ring against the mock kernel: what comes out, what goes back, whatever the order.
 
+mod hostile;
 mod lies;
 mod model;
 mod threads;
