@@ -3,6 +3,7 @@
 //! One VM whose clock counts instructions; each server has it for itself, freshly switched on. What is measured and
 //! how it is to be read is told in docs/performance.md, which this also writes.
 
+mod kept;
 mod load;
 mod report;
 mod rooms;
@@ -14,20 +15,21 @@ use lunette_bed::cli::Bench;
 use lunette_bed::progress::stage;
 use lunette_bed::{Bed, Context, Result, Vm, VmSpec};
 
-use load::{FABRICS, Fabric, LOADS, Load};
-use report::{Figures, Row};
+use kept::{Kept, Line};
+use load::{FABRICS, LOADS};
+use report::Figures;
 use sample::Cost;
-use server::{DIRECT, Guest, SERVERS, Server};
+use server::{DIRECT, Guest, SERVERS};
 
 /// Debian packages of the peers and of the tools.
 const PACKAGES: &[&str] = &["dbus", "linux-perf", "tcmu-runner", "tgt", "valgrind"];
-/// Seconds of the guest's clock: a billion instructions.
-const WINDOW: f32 = 1.0;
+/// Seconds of the guest's clock: so many billion instructions, which is thousands of commands.
+const WINDOW: f32 = 0.3;
 /// The same for a profile, which costs many times the load itself.
 const PROFILED: f32 = 0.2;
 
-/// Counts the rooms alone, then measures what the filter names on each kernel. Everything measured goes into the
-/// book's page; a part of it only onto the terminal.
+/// Counts the rooms alone, then measures what the filter names on each kernel, as far as it was not measured before.
+/// What was measured goes onto the terminal, and once all lines of a kernel were, into the book's page.
 pub fn bench(contexts: &[Context], what: &Bench) -> Result<()> {
     for context in contexts {
         context.ground().install(PACKAGES)?;
@@ -45,64 +47,57 @@ pub fn bench(contexts: &[Context], what: &Bench) -> Result<()> {
 }
 
 fn figures(context: &Context, what: &Bench) -> Result<()> {
-    let mut figures = Figures::new(context.kernel());
-    let measured = measure(context, what, &mut figures);
+    let kept = Kept::of(context);
+    let lines = lines(&what.filter);
+    let due: Vec<Line> = lines.iter().filter(|line| what.again || kept.find(line).is_none()).copied().collect();
+    println!("Linux {}: {} of {} lines are to be measured", context.kernel(), due.len(), lines.len());
+    let measured = each_server(context, &due, |guest, line, pid| measure(guest, line, pid, &kept));
+    let figures = Figures::of(context.kernel(), &lines, &kept);
     if !figures.is_empty() {
         println!("\nLinux {}\n{}", context.kernel(), figures.table());
     }
     measured?;
-    if what.filter.is_empty() {
-        figures.write(context.ground().layout().checkout())?;
-    }
-    Ok(())
+    let all = self::lines("");
+    let figures = Figures::of(context.kernel(), &all, &kept);
+    if figures.len() == all.len() { figures.write(context.ground().layout().checkout()) } else { Ok(()) }
 }
 
-fn measure(context: &Context, what: &Bench, figures: &mut Figures) -> Result<()> {
-    each_server(context, what, |guest, server, pid, due| {
-        for (fabric, load) in due {
-            let cost = measure_one(guest, *fabric, load, pid)?;
-            figures.add(Row { server: server.name, fabric: *fabric, load: *load, cost });
-        }
-        Ok(())
-    })
-}
-
-fn measure_one(guest: &Guest, fabric: Fabric, load: &Load, pid: Option<i32>) -> Result<Cost> {
+fn measure(guest: &Guest, line: &Line, pid: Option<i32>, kept: &Kept) -> Result<()> {
     let pid = pid.map(|pid| pid.to_string()).unwrap_or_default();
-    let line = format!("measure {WINDOW} '{pid}' \"$(disk {})\" {}", fabric.word(), load.options());
-    Cost::read(&guest.must(&line)?)
+    let (disk, options) = (line.fabric.word(), line.load.options());
+    let text = guest.must(&format!("measure {WINDOW} '{pid}' \"$(disk {disk})\" {options}"))?;
+    let cost = Cost::read(&text)?;
+    println!("{}: {:.1} thousand instructions", line.name(), cost.whole / 1000.0);
+    kept.keep(line, &text)
 }
 
 fn profile(context: &Context, what: &Bench) -> Result<()> {
-    each_server(context, what, |guest, server, _, due| {
-        for (fabric, load) in due {
-            let line = format!("profile {PROFILED} \"$(disk {})\" {}", fabric.word(), load.options());
-            println!("\n{}, {fabric}, {}:\n{}", server.name, load.name, guest.must(&line)?);
-        }
+    each_server(context, &lines(&what.filter), |guest, line, _| {
+        let (disk, options) = (line.fabric.word(), line.load.options());
+        let profile = guest.must(&format!("profile {PROFILED} \"$(disk {disk})\" {options}"))?;
+        println!("\n{}:\n{profile}", line.name());
         Ok(())
     })
 }
 
-/// Switches the VM on for each server that has something to do, and gives it that.
+/// Switches the VM on for each server that has something to do, and gives it that, line by line.
 fn each_server(
     context: &Context,
-    what: &Bench,
-    mut work: impl FnMut(&Guest, &Server, Option<i32>, &[(Fabric, Load)]) -> Result<()>,
+    due: &[Line],
+    mut work: impl FnMut(&Guest, &Line, Option<i32>) -> Result<()>,
 ) -> Result<()> {
-    let due = SERVERS.iter().map(|server| (server, due(server, &what.filter)));
-    let due: Vec<_> = due.filter(|(_, due)| !due.is_empty()).collect();
     if due.is_empty() {
         return Ok(());
     }
     let bed = context.bed()?;
     let mut vm: Option<Vm> = None;
     let mut failed = Vec::new();
-    for (server, due) in &due {
+    for lines in due.chunk_by(|one, next| one.server.name == next.server.name) {
+        let server = lines[0].server;
         let done = stage(format!("{} on Linux {}", server.name, context.kernel()), || {
-            let vm = fresh(&mut vm, &bed)?;
-            let guest = Guest { vm, bed: &bed };
+            let guest = Guest { vm: fresh(&mut vm, &bed)?, bed: &bed };
             let served = guest.serve(server)?;
-            work(&guest, server, served.pid(), due)
+            lines.iter().try_for_each(|line| work(&guest, line, served.pid()))
         });
         // The others' figures are worth having.
         if let Err(error) = done {
@@ -125,16 +120,15 @@ fn fresh<'a>(vm: &'a mut Option<Vm>, bed: &Bed) -> Result<&'a Vm> {
     }
 }
 
-/// The loads of a server that the filter leaves.
-fn due(server: &Server, filter: &str) -> Vec<(Fabric, Load)> {
-    let all = FABRICS
-        .iter()
-        .filter(|fabric| server.fabrics.contains(fabric))
-        .flat_map(|fabric| LOADS.map(|load| (*fabric, load)));
-    let wanted = |fabric: &Fabric, load: &Load| chosen(filter, &format!("{}/{fabric}/{}", server.name, load.id));
+/// The lines that the filter leaves, server by server.
+fn lines(filter: &str) -> Vec<Line> {
+    let all = SERVERS.iter().flat_map(|server| {
+        let fabrics = FABRICS.into_iter().filter(|fabric| server.fabrics.contains(fabric));
+        fabrics.flat_map(move |fabric| LOADS.map(|load| Line { server, fabric, load }))
+    });
     // Past the page cache only small transfers at depth are of interest.
-    let of_interest = |load: &Load| server.name != DIRECT || matches!(load.id, "r4k-32" | "w4k-32");
-    all.filter(|(fabric, load)| of_interest(load) && wanted(fabric, load)).collect()
+    let of_interest = |line: &Line| line.server.name != DIRECT || matches!(line.load.id, "r4k-32" | "w4k-32");
+    all.filter(|line| of_interest(line) && chosen(filter, &line.name())).collect()
 }
 
 /// Whether a filter of parts of names, separated by commas, leaves a name.

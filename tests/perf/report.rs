@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use lunette_bed::{Kernel, Result};
 
+use super::kept::{Kept, Line};
 use super::load::{FABRICS, Fabric, LOADS, Load};
 use super::sample::Cost;
 
@@ -25,15 +26,11 @@ const HEADS: [&str; 7] = [
 
 /// One measurement.
 #[derive(Debug, Clone)]
-pub struct Row {
-    /// Whose.
-    pub server: &'static str,
-    /// Over what.
-    pub fabric: Fabric,
-    /// Under what.
-    pub load: Load,
-    /// What came out.
-    pub cost: Cost,
+struct Row {
+    server: &'static str,
+    fabric: Fabric,
+    load: Load,
+    cost: Cost,
 }
 
 /// All measurements on one kernel.
@@ -45,13 +42,29 @@ pub struct Figures {
 
 impl Figures {
     /// None yet.
-    pub fn new(kernel: Kernel) -> Figures {
+    #[cfg(test)]
+    fn new(kernel: Kernel) -> Figures {
         Figures { kernel, rows: Vec::new() }
     }
 
+    /// What is known of these lines.
+    pub fn of(kernel: Kernel, lines: &[Line], kept: &Kept) -> Figures {
+        let row = |line: &Line| {
+            let cost = kept.find(line)?;
+            Some(Row { server: line.server.name, fabric: line.fabric, load: line.load, cost })
+        };
+        Figures { kernel, rows: lines.iter().filter_map(row).collect() }
+    }
+
     /// Takes one in.
-    pub fn add(&mut self, row: Row) {
+    #[cfg(test)]
+    fn add(&mut self, row: Row) {
         self.rows.push(row);
+    }
+
+    /// How many lines are known.
+    pub fn len(&self) -> usize {
+        self.rows.len()
     }
 
     /// Whether nothing was measured.

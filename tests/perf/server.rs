@@ -15,8 +15,10 @@ const SIZE: u64 = 64 << 20;
 /// What peers call their target.
 const IQN: &str = "iqn.2026-01.bed.test:peer";
 const FILE: &str = "/srv/bench/file";
-/// Where the guest has `guest.sh`.
-const FUNCTIONS: &str = "/run/bench.sh";
+/// What the guest can do.
+pub const FUNCTIONS: &str = include_str!("guest.sh");
+/// Where the guest has that.
+const FUNCTIONS_AT: &str = "/run/bench.sh";
 const SOON: Duration = Duration::from_secs(60);
 
 /// A target to be measured.
@@ -26,17 +28,19 @@ pub struct Server {
     pub name: &'static str,
     /// How it can be reached.
     pub fabrics: &'static [Fabric],
+    /// The program that serves, where it is ours.
+    pub program: Option<&'static str>,
     serve: fn(&Guest) -> Result<Served>,
 }
 
 /// All of them, in the table's order. The last is measured only where O_DIRECT matters.
-pub const SERVERS: [Server; 6] = [
-    Server { name: "Lunette", fabrics: BOTH, serve: lunette },
-    Server { name: "Lunette-null", fabrics: BOTH, serve: null },
-    Server { name: "tcmu-runner", fabrics: BOTH, serve: runner },
-    Server { name: "tgt", fabrics: &[Fabric::Iscsi], serve: tgt },
-    Server { name: "LIO fileio", fabrics: BOTH, serve: fileio },
-    Server { name: DIRECT, fabrics: &[Fabric::Loop], serve: lunette_direct },
+pub static SERVERS: [Server; 6] = [
+    Server { name: "Lunette", fabrics: BOTH, program: Some("lunette-node"), serve: lunette },
+    Server { name: "Lunette-null", fabrics: BOTH, program: Some("lunette-null"), serve: null },
+    Server { name: "tcmu-runner", fabrics: BOTH, program: None, serve: runner },
+    Server { name: "tgt", fabrics: &[Fabric::Iscsi], program: None, serve: tgt },
+    Server { name: "LIO fileio", fabrics: BOTH, program: None, serve: fileio },
+    Server { name: DIRECT, fabrics: &[Fabric::Loop], program: Some("lunette-node"), serve: lunette_direct },
 ];
 
 const BOTH: &[Fabric] = &[Fabric::Loop, Fabric::Iscsi];
@@ -71,12 +75,12 @@ impl Guest<'_> {
     }
 
     fn script(&self, line: &str) -> String {
-        format!("set -e; . {FUNCTIONS}; {line}")
+        format!("set -e; . {FUNCTIONS_AT}; {line}")
     }
 
     /// Sets a server up until it has a disk for each of its fabrics.
     pub fn serve(&self, server: &Server) -> Result<Served> {
-        self.vm.write(FUNCTIONS, include_str!("guest.sh"))?;
+        self.vm.write(FUNCTIONS_AT, FUNCTIONS)?;
         self.must("mkdir -p /srv/bench && mount -t tmpfs -o size=256m bench /srv/bench")?;
         self.vm.start_iscsid()?;
         let served = (server.serve)(self)?;

@@ -24,7 +24,7 @@ mod upgrades;
 mod verify;
 
 use lunette_bed::Test;
-pub use site::binaries;
+pub use site::{binaries, programs};
 
 /// All of them.
 pub const TESTS: &[Test] = &[

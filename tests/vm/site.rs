@@ -3,7 +3,7 @@
 //! Booting is slow, so tests share one site: each begins with no manifest, no agent and an empty pool, and has to leave
 //! it so ([`Site::end`]). The pools are ext4 on disks, which outlive a power cut; manifests and the rest do not.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -196,8 +196,13 @@ pub fn agent_binary(bed: &Bed) -> PathBuf {
 
 /// Where our binaries are: the release build, or what `LUNETTE_BINARIES` names.
 pub fn binaries(bed: &Bed) -> PathBuf {
+    programs(bed.ground().layout().checkout())
+}
+
+/// The same, before there is a bed.
+pub fn programs(checkout: &Path) -> PathBuf {
     let folder = std::env::var_os("LUNETTE_BINARIES").map(PathBuf::from);
-    folder.unwrap_or_else(|| bed.ground().layout().checkout().join("target/release"))
+    folder.unwrap_or_else(|| checkout.join("target/release"))
 }
 
 /// Asks again until there is an answer; the last failure if there is none in time.

@@ -23,6 +23,18 @@ impl<'a> Cdb<'a> {
         self.0.get(at).copied().unwrap_or(0)
     }
 
+    /// The first sixteen bytes, the first of them highest; nothing if there are fewer than eight.
+    pub(crate) fn head(self) -> Option<u128> {
+        let first = u128::from(self.be64(0)) << 64;
+        match self.0.len() {
+            0..8 => None,
+            8 => Some(first),
+            // The last eight bytes, without those that are in the first eight too.
+            len @ 9..16 => Some(first | u128::from(self.be64(len - 8) << (8 * (16 - len)))),
+            _ => Some(first | u128::from(self.be64(8))),
+        }
+    }
+
     pub(crate) fn bit(self, at: usize, bit: u8) -> bool {
         self.u8(at) >> bit & 1 == 1
     }
@@ -92,6 +104,18 @@ impl<'a> Cdb<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_head_is_the_first_sixteen_bytes_of_a_cdb_of_any_length() {
+        let bytes: Vec<u8> = (1..=20).collect();
+        for len in 0..=bytes.len() {
+            let mut first = [0; 16];
+            let n = len.min(16);
+            first[..n].copy_from_slice(&bytes[..n]);
+            let expected = (len >= 8).then(|| u128::from_be_bytes(first));
+            assert_eq!(Cdb::new(&bytes[..len]).head(), expected, "{len} bytes");
+        }
+    }
 
     #[test]
     fn fields_lie_where_the_standard_says() {

@@ -1,20 +1,31 @@
 //! What wakes a LUN's thread from outside: a future's waker called on another thread, or an order.
 //!
-//! The thread sleeps on the TCMU device, on its backend's completion queue and on this eventfd
-//! ([`super::sleep`]). Invariant: whoever leaves something for the thread stores it first and rings after,
-//! and the thread says that it will sleep before it looks for the last time; so nothing is slept over, and
-//! a thread that is awake costs its callers no system call.
+//! The thread sleeps in poll(2), on its backend's completion queue, the TCMU device and this eventfd, or with nothing
+//! in flight in read(2) of the device ([`super::sleep`]). Invariant: whoever leaves something for the thread stores
+//! it first and rings after, and the thread says that it will sleep before it looks for the last time; so nothing is
+//! slept over, and a thread that is awake costs its callers no system call.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
 
+use lunette_tcmu::Interrupter;
 use nix::sys::eventfd::{EfdFlags, EventFd};
+
+/// The thread is at work.
+const AWAKE: u8 = 0;
+/// It sleeps by the eventfd, or is about to sleep.
+const BY_EVENT: u8 = 1;
+/// It sleeps by the device.
+const BY_DEVICE: u8 = 2;
 
 /// A bell for one sleeping thread.
 #[derive(Debug)]
 pub struct Alarm {
     event: EventFd,
-    asleep: AtomicBool,
+    sleeps: AtomicU8,
+    /// Ends a sleep by the device; there while the thread may sleep so.
+    interrupter: Mutex<Option<Interrupter>>,
 }
 
 impl Alarm {
@@ -24,33 +35,53 @@ impl Alarm {
     /// The process has no file descriptors left.
     pub fn new() -> nix::Result<Self> {
         let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-        Ok(Self { event, asleep: AtomicBool::new(false) })
+        Ok(Self { event, sleeps: AtomicU8::new(AWAKE), interrupter: Mutex::default() })
     }
 
     /// Wakes the thread if it sleeps or is about to.
     pub fn ring(&self) {
-        if self.asleep.swap(false, Ordering::SeqCst) {
+        match self.sleeps.swap(AWAKE, Ordering::SeqCst) {
             // It can fail only when the counter is full, and then the event is pending already.
-            let _ = self.event.write(1);
+            BY_EVENT => drop(self.event.write(1)),
+            BY_DEVICE => self.interrupt(),
+            _ => {}
         }
     }
 
     /// Says that the thread will sleep. It must look for work once more afterwards.
     pub fn arm(&self) {
-        self.asleep.store(true, Ordering::SeqCst);
+        self.sleeps.store(BY_EVENT, Ordering::SeqCst);
+    }
+
+    /// Says that the armed thread sleeps by its device; `false` if it must not sleep, because someone rang.
+    pub fn arm_for_device(&self) -> bool {
+        self.sleeps.compare_exchange(BY_EVENT, BY_DEVICE, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    /// What ends a sleep by the device from now on.
+    pub fn set_interrupter(&self, interrupter: Option<Interrupter>) {
+        *self.interrupter.lock().unwrap_or_else(PoisonError::into_inner) = interrupter;
     }
 
     /// Whether the thread sleeps or is about to.
     #[cfg(test)]
     pub fn is_armed(&self) -> bool {
-        self.asleep.load(Ordering::SeqCst)
+        self.sleeps.load(Ordering::SeqCst) != AWAKE
     }
 
     /// Says that the thread is awake.
     pub fn disarm(&self) {
-        if !self.asleep.swap(false, Ordering::SeqCst) {
+        if self.sleeps.swap(AWAKE, Ordering::SeqCst) == AWAKE {
             // Someone rang: take the event, so that the next sleep is not cut short.
             let _ = self.event.read();
+        }
+    }
+
+    #[cold]
+    fn interrupt(&self) {
+        let interrupter = self.interrupter.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Err(error)) = interrupter.as_ref().map(Interrupter::interrupt) {
+            tracing::error!(%error, "a LUN's thread cannot be woken but by its next command");
         }
     }
 }

@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use super::inbox::{Inbox, Order};
 use super::meter::Mark;
-use super::sleep::Sleep;
+use super::sleep::{Sleep, Until};
 use super::tasks::Tasks;
 use super::turnstile::Turnstile;
 
@@ -72,7 +72,7 @@ fn run<B: Backend>(
     again: Vec<Command>,
 ) -> Result<End, ServeError> {
     let mut tasks = Tasks::new(Arc::clone(inbox.alarm()));
-    let mut sleep = Sleep::new(device, inbox.alarm())?;
+    let sleep = Sleep::new(device, inbox.alarm()).map_err(ServeError::Device)?;
     let turnstile = Turnstile::new(inbox.meter());
     let start = |command: Command| {
         let mark = turnstile.taken(&command);
@@ -96,7 +96,7 @@ fn run<B: Backend>(
             return Ok(End::Stopped);
         }
         if taken == 0 && ended == 0 {
-            rest(unit, &mut sleep, ring, inbox, &tasks, holding, &turnstile)?;
+            rest(unit, &sleep, ring, inbox, &tasks, holding, &turnstile)?;
         }
     }
 }
@@ -203,7 +203,7 @@ fn answer(ring: &mut Ring, (ticket, mark, outcome): Done, turnstile: &Turnstile<
 /// entries that they keep in the ring. While `holding`, what is in the ring is left there.
 fn rest<B: Backend, F: Future>(
     unit: &ScsiDisk<B>,
-    sleep: &mut Sleep<'_>,
+    sleep: &Sleep<'_>,
     ring: &Ring,
     inbox: &Inbox,
     tasks: &Tasks<F>,
@@ -219,7 +219,11 @@ fn rest<B: Backend, F: Future>(
     }
     let driver = unit.disk().driver().filter(|driver| driver.in_flight() > 0);
     let held = turnstile.rest(entries, || unit.disk().driver()?.engine());
-    let slept = sleep.until_woken(driver.map(|driver| driver.event_fd()), turnstile.patience(&held));
+    let until = match (driver, turnstile.patience(&held)) {
+        (None, None) if tasks.len() == 0 => Until::Command,
+        (driver, patience) => Until::Progress(driver.map(|driver| driver.event_fd()), patience),
+    };
+    let slept = sleep.until(until);
     turnstile.wake(&held);
     alarm.disarm();
     slept

@@ -17,6 +17,10 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+mod interrupt;
+
+pub use interrupt::Interrupter;
+
 use crate::journal::{self, Doubt, History, Interrupted, Journal};
 use crate::map::Map;
 use crate::{AttachError, Ring};
@@ -205,13 +209,7 @@ impl Device {
     /// # Errors
     /// The system call failed.
     pub fn set_blocking(&self, blocking: bool) -> Result<(), DeviceError> {
-        let flags = OFlag::from_bits_retain(fcntl(&self.file, FcntlArg::F_GETFL).map_err(io::Error::from)?);
-        let mut wanted = flags;
-        wanted.set(OFlag::O_NONBLOCK, !blocking);
-        if wanted != flags {
-            fcntl(&self.file, FcntlArg::F_SETFL(wanted)).map_err(io::Error::from)?;
-        }
-        Ok(())
+        set_blocking(&self.file, blocking)
     }
 
     /// Takes the pending events, all in one: the kernel's event count, or `None` if there was none (or,
@@ -266,6 +264,16 @@ impl AsFd for Device {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+fn set_blocking(file: &File, blocking: bool) -> Result<(), DeviceError> {
+    let flags = OFlag::from_bits_retain(fcntl(file, FcntlArg::F_GETFL).map_err(io::Error::from)?);
+    let mut wanted = flags;
+    wanted.set(OFlag::O_NONBLOCK, !blocking);
+    if wanted != flags {
+        fcntl(file, FcntlArg::F_SETFL(wanted)).map_err(io::Error::from)?;
+    }
+    Ok(())
 }
 
 fn open_error(path: &Path, source: io::Error) -> DeviceError {

@@ -24,7 +24,7 @@ mod outstanding;
 mod ring;
 
 pub use abi::{MAX_CDB, SENSE_SIZE};
-pub use device::{Claim, Device, DeviceError, Refused, Resumed};
+pub use device::{Claim, Device, DeviceError, Interrupter, Refused, Resumed};
 pub use entry::{CdbBytes, Command, Entry, Reply, TmrKind};
 pub use journal::Journal;
 pub use map::{AttachError, Features};

@@ -33,6 +33,9 @@ pub struct Bench {
     /// Instead of measuring, sample where the instructions go, and print the profile of each load
     #[arg(long)]
     pub profile: bool,
+    /// Measure what was measured before, too
+    #[arg(long)]
+    pub again: bool,
 }
 
 #[derive(Debug, Parser)]
@@ -86,6 +89,9 @@ enum Verb {
         /// The kernel of the VM: 6.1 or 6.12
         #[arg(long, default_value_t)]
         kernel: Kernel,
+        /// Its clock counts instructions, as the bench's does
+        #[arg(long)]
+        counting: bool,
     },
     /// The agent in a guest; not for people
     #[command(hide = true)]
@@ -134,7 +140,7 @@ fn run_on_ground(repertoire: &Repertoire, verb: Verb) -> Result<()> {
         }
         Verb::Lane => lanes::serve(&ground, repertoire.tests),
         Verb::Bench { what, kernel } => bench(repertoire, &ground, &what, kernel),
-        Verb::Shell { kernel } => shell::run(&Context::new(ground, kernel)),
+        Verb::Shell { kernel, counting } => shell::run(&Context::new(ground, kernel), counting),
         Verb::Setup | Verb::List { .. } | Verb::GuestExec | Verb::Reap => Ok(()),
     }
 }

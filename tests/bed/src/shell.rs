@@ -10,13 +10,15 @@ use std::time::Duration;
 
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// Boots a VM with an empty 4 GiB disk and runs the lines of standard input in it, until they end.
+/// Boots a VM with an empty 4 GiB disk and runs the lines of standard input in it, until they end. With `counting`
+/// its clock counts instructions, as the bench's does.
 ///
 /// # Errors
 /// When the VM does not come up, or is gone.
-pub fn run(context: &Context) -> Result<()> {
+pub fn run(context: &Context, counting: bool) -> Result<()> {
     let bed = context.bed()?;
-    let vm = Vm::boot(&bed, VmSpec::new("shell").disk(DiskSpec::empty("scratch", 4 << 30)))?;
+    let spec = VmSpec::new("shell").disk(DiskSpec::empty("scratch", 4 << 30));
+    let vm = Vm::boot(&bed, if counting { spec.counting_instructions() } else { spec })?;
     println!(
         "Linux {} at {}; /dev/vda is an empty disk; files pass through /bed = {}",
         context.kernel(),

@@ -50,6 +50,8 @@ pub struct Opcode {
     pub need: Need,
     /// RECOMMENDED COMMAND TIMEOUT in seconds: how long an initiator had better wait.
     pub timeout: u32,
+    /// The bits of the first sixteen bytes that may be set, the first byte highest: `usage` in one word.
+    known: u128,
     parse: fn(Cdb<'_>) -> Result<Op, Sense>,
 }
 
@@ -100,11 +102,28 @@ impl Opcode {
         if self.code == VARIABLE_LENGTH && cdb.u8(ADDITIONAL_LENGTH) != self.usage[ADDITIONAL_LENGTH] {
             return Err(Cdb::invalid(7, 7));
         }
+        if self.usage.len() <= HEAD && cdb.head().is_some_and(|head| head & !self.known == 0) {
+            return Ok(());
+        }
         match (1..self.usage.len()).find(|&i| cdb.u8(i) & !self.usage[i] != 0) {
             None => Ok(()),
             Some(i) => Err(reserved_bit(i, cdb.u8(i) & !self.usage[i])),
         }
     }
+}
+
+/// Bytes of [`Opcode::known`]: all of most CDBs.
+const HEAD: usize = 16;
+
+/// `usage` as one word, with the operation code's bits and all that is behind the CDB's end.
+const fn known_bits(usage: &[u8]) -> u128 {
+    let mut bytes = [0xff; HEAD];
+    let mut i = 1;
+    while i < usage.len() && i < HEAD {
+        bytes[i] = usage[i];
+        i += 1;
+    }
+    u128::from_be_bytes(bytes)
 }
 
 /// The operation code of CDBs that say their own length and have service actions of 16 bits (SPC-5 4.2.4).

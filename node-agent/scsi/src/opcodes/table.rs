@@ -6,7 +6,7 @@
 //! and of no effect, as SBC-4 allows: they only ask for what would be nice.
 
 use super::Need::{Atomic, Core, CoreReservations, Discard, ExplicitPortGroups, PortGroups};
-use super::{Need, Opcode, VARIABLE_LENGTH, parse_report_opcodes, parse_report_tmfs};
+use super::{Need, Opcode, VARIABLE_LENGTH, known_bits, parse_report_opcodes, parse_report_tmfs};
 use crate::attach::mode::{parse_mode_select6, parse_mode_select10, parse_mode_sense6, parse_mode_sense10};
 use crate::attach::{
     parse_inquiry, parse_prevent_allow, parse_read_capacity10, parse_read_capacity16, parse_request_sense,
@@ -47,7 +47,7 @@ const COPY: u32 = 300;
 type Parse = fn(Cdb<'_>) -> Result<Op, Sense>;
 
 const fn op(name: &'static str, usage: &'static [u8], timeout: u32, parse: Parse) -> Opcode {
-    Opcode { code: usage[0], action: None, name, usage, need: Need::Nothing, timeout, parse }
+    Opcode { code: usage[0], action: None, name, usage, need: Need::Nothing, timeout, known: known_bits(usage), parse }
 }
 
 impl Opcode {

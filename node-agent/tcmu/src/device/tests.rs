@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use super::*;
@@ -100,6 +102,47 @@ fn a_blocking_device_sleeps_until_there_is_an_event() {
     kernel.submit(Request::bare(&[0; 6]));
     assert_eq!(sleeper.join().unwrap(), Some(1));
     assert!(ring.next().unwrap().is_some());
+}
+
+/// A thread that waits twice for a device, blocking; before the first wait it waits for `go`.
+fn waits_twice(device: Device, go: mpsc::Receiver<()>) -> (mpsc::Receiver<Interrupter>, mpsc::Receiver<Option<u32>>) {
+    let (here, interrupter) = mpsc::channel();
+    let (found, events) = mpsc::channel();
+    thread::spawn(move || {
+        here.send(Interrupter::new(&device).unwrap()).unwrap();
+        go.recv().unwrap();
+        for _ in 0..2 {
+            device.set_blocking(true).unwrap();
+            found.send(device.consume().unwrap()).unwrap();
+        }
+    });
+    (interrupter, events)
+}
+
+#[test]
+fn an_interrupt_ends_the_wait_that_goes_on_and_the_next_wait_sleeps_again() {
+    let mut kernel = Kernel::new(Config::default());
+    let (device, _ring) = kernel.device();
+    let (go, gone) = mpsc::channel();
+    let (interrupter, events) = waits_twice(device, gone);
+    let interrupter = interrupter.recv().unwrap();
+    go.send(()).unwrap();
+    // Until it is noticed, since an interrupt that comes before the wait is undone by the thread itself.
+    while events.recv_timeout(Duration::from_millis(5)) != Ok(None) {
+        interrupter.interrupt().unwrap();
+    }
+    kernel.submit(Request::bare(&[0; 6]));
+    let second = events.recv_timeout(Duration::from_secs(60));
+    assert!(matches!(second, Ok(Some(1) | None)), "{second:?}");
+}
+
+#[test]
+fn an_interrupt_before_the_wait_is_not_lost() {
+    let mut kernel = Kernel::new(Config::default());
+    let (device, _ring) = kernel.device();
+    device.set_blocking(true).unwrap();
+    Interrupter::new(&device).unwrap().interrupt().unwrap();
+    assert_eq!(device.consume().unwrap(), None);
 }
 
 #[test]
