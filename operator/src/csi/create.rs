@@ -237,7 +237,7 @@ fn lun(id: &VolumeId, request: &Request, bytes: u64) -> Lun {
         node_name: None,
         initiators: Vec::new(),
         write_cache: class.write_cache,
-        qos: None,
+        qos: class.qos.clone(),
         // Kubernetes calls DeleteVolume only where the PersistentVolume's own policy says so.
         reclaim_policy: ReclaimPolicy::Delete,
     };

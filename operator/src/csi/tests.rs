@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use lunette_api::csi::VolumeId;
-use lunette_api::{CLAIM_NAMESPACE_LABEL, EPOCH_ANNOTATION, Lun, PREFERRED_NODE_ANNOTATION, WriteCache};
+use lunette_api::{CLAIM_NAMESPACE_LABEL, EPOCH_ANNOTATION, Lun, PREFERRED_NODE_ANNOTATION, Qos, WriteCache};
 use lunette_proto::csi;
 use lunette_proto::csi::volume_capability::AccessType;
 use lunette_proto::csi::volume_capability::access_mode::Mode;
@@ -464,4 +464,33 @@ async fn a_write_cache_is_not_turned_on_behind_the_back_of_who_has_the_volume() 
     assert_eq!(code(modify::modify(&driver, &to("WriteBack"), soon()).await), Code::FailedPrecondition);
     unpublish::unpublish(&driver, &from("a"), soon()).await.expect("detached");
     modify::modify(&driver, &to("WriteBack"), soon()).await.expect("nobody relies on it");
+}
+
+#[tokio::test]
+async fn limits_are_the_storage_classs_until_an_attributes_class_changes_them() {
+    let driver = driver();
+    let mut call = create_call(NAME, GI);
+    call.parameters.extend(map(&[("iops", "500"), ("burstSeconds", "10")]));
+    create_with(&driver, &call).await.expect("it can be made");
+    let limited = Qos { iops: Some(500), burst_seconds: 10, ..Qos::default() };
+    assert_eq!(stored(&driver, NAME).spec.qos, Some(limited.clone()));
+    let change = |given: &[(&str, &str)]| {
+        let mutable_parameters = map(given);
+        let call = csi::ControllerModifyVolumeRequest {
+            volume_id: id(NAME).to_string(),
+            mutable_parameters,
+            ..Default::default()
+        };
+        modify::Request::read(&call).expect("a request")
+    };
+    modify::modify(&driver, &change(&[("iops", "none"), ("readIops", "60")]), soon()).await.expect("it changes");
+    let by_kind = Qos { iops: None, read_iops: Some(60), ..limited };
+    assert_eq!(stored(&driver, NAME).spec.qos, Some(by_kind.clone()));
+    assert_eq!(code(modify::modify(&driver, &change(&[("iops", "90")]), soon()).await), Code::InvalidArgument);
+    assert_eq!(stored(&driver, NAME).spec.qos, Some(by_kind));
+    let generation = stored(&driver, NAME).metadata.generation;
+    modify::modify(&driver, &change(&[("readIops", "60")]), soon()).await.expect("it is so already");
+    assert_eq!(stored(&driver, NAME).metadata.generation, generation, "nothing is written");
+    modify::modify(&driver, &change(&[("readIops", "none")]), soon()).await.expect("the last limit goes");
+    assert_eq!(stored(&driver, NAME).spec.qos, None);
 }
