@@ -6,6 +6,7 @@
 mod failures;
 mod figures;
 mod orders;
+mod pauses;
 mod ram;
 mod resumed;
 mod traffic;
