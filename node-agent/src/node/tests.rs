@@ -136,6 +136,7 @@ impl Bed {
             kernel: self.kernel(),
             source: Source::Manifests(manifests),
             board: Arc::new(Board::default()),
+            pausers: Pausers::default(),
             desk: Arc::new(Desk::default()),
             machine: Machine::at(self.path("machine")),
             state_dir: self.path("state"),

@@ -234,6 +234,7 @@ fn lun(id: &VolumeId, request: &Request, bytes: u64) -> Lun {
         pool: class.pool.clone(),
         size: Size::Quantity(bytes.to_string()),
         block_size: class.block_size,
+        source: None,
         node_name: None,
         initiators: Vec::new(),
         write_cache: class.write_cache,
