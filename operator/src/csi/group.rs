@@ -16,7 +16,7 @@ pub struct GroupService;
 
 /// Why there is no snapshot.
 #[derive(Debug, Error)]
-#[error("this driver takes no snapshots: its capabilities say so")]
+#[error("this driver takes no snapshots of several volumes at one instant: its capabilities say so")]
 pub struct NoSnapshots;
 
 impl Failure for NoSnapshots {
