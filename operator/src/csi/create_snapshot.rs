@@ -23,7 +23,10 @@ use crate::error::Error;
 /// Longest name that CSI allows, in bytes.
 const LONGEST_NAME: usize = 128;
 /// What the snapshotter adds with `--extra-create-metadata`.
-const METADATA: [&str; 3] = [
+const METADATA: [&str; 6] = [
+    "csi.storage.k8s.io/volumegroupsnapshot/name",
+    "csi.storage.k8s.io/volumegroupsnapshot/namespace",
+    "csi.storage.k8s.io/volumegroupsnapshotcontent/name",
     "csi.storage.k8s.io/volumesnapshot/name",
     "csi.storage.k8s.io/volumesnapshot/namespace",
     "csi.storage.k8s.io/volumesnapshotcontent/name",

@@ -1,4 +1,4 @@
-//! The calls about snapshots, and volumes made from them and from others, against a cluster in memory.
+//! The calls about snapshots and their groups, and volumes made from them and from others, against a cluster in memory.
 
 use lunette_api::csi::VolumeId;
 use lunette_api::{LunSnapshot, LunSource};
@@ -10,7 +10,7 @@ use super::create_snapshot::CreateSnapshotError;
 use super::list::{ListError, Page};
 use super::memory::Memory;
 use super::tests::{GI, NAME, code, create_call, create_with, created, driver, id, now, soon, stored};
-use super::{Driver, create_snapshot, delete, delete_snapshot, list_snapshots, snapshot, volume};
+use super::{Driver, create_snapshot, delete, delete_snapshot, group, list_snapshots, snapshot, volume};
 
 fn call(name: &str, of: &str) -> csi::CreateSnapshotRequest {
     csi::CreateSnapshotRequest { name: name.to_owned(), source_volume_id: of.to_owned(), ..Default::default() }
@@ -165,4 +165,70 @@ async fn snapshots_are_listed_by_page_by_volume_and_by_name() {
     let (rest, end) = list(csi::ListSnapshotsRequest { starting_token: token, ..request() }).expect("a page");
     assert_eq!((rest, end.as_str()), (vec!["snap-3".to_owned()], ""));
     assert!(matches!(Page::read(0, "?"), Err(ListError::Token(_))));
+}
+
+fn group_call(name: &str, of: &[&str]) -> csi::CreateVolumeGroupSnapshotRequest {
+    let source_volume_ids = of.iter().map(|name| id(name).to_string()).collect();
+    csi::CreateVolumeGroupSnapshotRequest { name: name.to_owned(), source_volume_ids, ..Default::default() }
+}
+
+#[tokio::test]
+async fn a_group_is_of_all_its_volumes_and_found_again() {
+    let driver = driver();
+    created(&driver, NAME).await;
+    created(&driver, "pvc-2").await;
+    let both = group_call("nightly", &[NAME, "pvc-2"]);
+    let made = group::create(&driver, &both, soon()).await.expect("it can be taken");
+    assert_eq!((made.group_snapshot_id.as_str(), made.ready_to_use), ("lunette-system/nightly", true));
+    assert!(made.creation_time.is_some());
+    let of: Vec<&str> = made.snapshots.iter().map(|s| s.source_volume_id.as_str()).collect();
+    assert_eq!(of, ["lunette-system/pvc-1", "lunette-system/pvc-2"]);
+    assert!(made.snapshots.iter().all(|s| s.group_snapshot_id == made.group_snapshot_id));
+    let groups: Vec<_> = driver.cluster.with(|state| state.snapshots.values().map(|s| s.spec.group.clone()).collect());
+    assert!(groups.iter().flatten().all(|group| (group.name.as_str(), group.members) == ("nightly", 2)), "{groups:?}");
+    assert_eq!(group::create(&driver, &both, soon()).await.expect("it is there"), made);
+    assert_eq!(code(group::create(&driver, &group_call("nightly", &[NAME]), soon()).await), Code::AlreadyExists);
+    let get =
+        |group: &str| csi::GetVolumeGroupSnapshotRequest { group_snapshot_id: group.to_owned(), ..Default::default() };
+    assert_eq!(group::get(&driver, &get("lunette-system/nightly")).expect("it is there"), made);
+    assert_eq!(code(group::get(&driver, &get("lunette-system/none"))), Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_group_goes_with_all_its_snapshots_and_no_other() {
+    let (driver, alone) = with_snapshot().await;
+    let made = group::create(&driver, &group_call("nightly", &[NAME]), soon()).await.expect("it can be taken");
+    let mut call = csi::DeleteVolumeGroupSnapshotRequest {
+        group_snapshot_id: made.group_snapshot_id.clone(),
+        snapshot_ids: vec![snapshot::id(&alone).to_string()],
+        ..Default::default()
+    };
+    assert_eq!(code(group::delete(&driver, &call, soon()).await), Code::InvalidArgument);
+    call.snapshot_ids = made.snapshots.iter().map(|s| s.snapshot_id.clone()).collect();
+    for _ in 0..2 {
+        group::delete(&driver, &call, soon()).await.expect("it goes");
+    }
+    assert_eq!(driver.cluster.with(|state| state.snapshots.len()), 1, "the one that is alone");
+}
+
+#[tokio::test]
+async fn a_group_that_cannot_be_is_refused_before_anything_is_made() {
+    let driver = driver();
+    created(&driver, NAME).await;
+    for (call, want) in [
+        (group_call("", &[NAME]), Code::InvalidArgument),
+        (group_call("g", &[]), Code::InvalidArgument),
+        (group_call("g", &[NAME, NAME]), Code::InvalidArgument),
+        (group_call("g", &[NAME, "none"]), Code::NotFound),
+    ] {
+        assert_eq!(code(group::create(&driver, &call, soon()).await), want, "{call:?}");
+    }
+    created(&driver, "pvc-2").await;
+    driver.cluster.with(|state| {
+        let moved = state.luns.get_mut(&id("pvc-2")).and_then(|lun| lun.status.as_mut()).expect("a status");
+        moved.node = Some("a".to_owned());
+    });
+    let refused = group::create(&driver, &group_call("g", &[NAME, "pvc-2"]), soon()).await;
+    assert_eq!(code(refused), Code::FailedPrecondition);
+    assert!(driver.cluster.with(|state| state.snapshots.is_empty()));
 }

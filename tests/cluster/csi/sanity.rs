@@ -37,12 +37,8 @@ pub fn csi_sanity_finds_no_fault(context: &Context) -> Result<()> {
 }
 
 /// Why a case may be skipped: the driver does not claim what it is about, or it is the node's.
-const MAY_SKIP: [&str; 4] = [
-    "SNAPSHOT_ACCESSIBILITY_CONSTRAINTS not supported",
-    "VolumeGroupSnapshots not supported",
-    "GroupControllerService not supported",
-    "testnodevolumeattachlimit not enabled",
-];
+const MAY_SKIP: [&str; 2] =
+    ["SNAPSHOT_ACCESSIBILITY_CONSTRAINTS not supported", "testnodevolumeattachlimit not enabled"];
 
 /// Fewer cases than this are not what this test is about.
 const FEWEST: usize = 60;
