@@ -5,6 +5,7 @@ mod figures;
 mod life;
 mod local;
 mod removal;
+mod snapshots;
 mod succession;
 mod trouble;
 

@@ -33,6 +33,10 @@ pub(crate) struct Copy {
 impl Copy {
     /// Prepares it, in the pool's turn; there is no volume of that name.
     pub fn prepare(config: &DirectoryConfig, turn: &Root, id: &VolumeId, spec: &CopySpec) -> Result<Self, PoolError> {
+        // Found out before anybody is held still for it.
+        if !can_reflink(turn)? {
+            return Err(no_reflink(turn));
+        }
         let volume = Volume::get(turn, &spec.source)?;
         let source = volume.open_data(true)?;
         // So that little is left to write out at the instant.
@@ -111,13 +115,14 @@ pub(crate) fn can_reflink(root: &Root) -> Result<bool, PoolError> {
 }
 
 fn refused(root: &Root, error: io::Error) -> PoolError {
-    if !is_no_reflink(&error) {
-        return failed("taking a copy in", root.path(), error);
-    }
+    if is_no_reflink(&error) { no_reflink(root).because(error) } else { failed("taking a copy in", root.path(), error) }
+}
+
+fn no_reflink(root: &Root) -> PoolError {
     let text = format!(
         "the file system of {} shares no extents between files, so it takes no snapshots and makes no clones: use a pool \
          on XFS (made with reflink=1, the default) or btrfs",
         root.path().display()
     );
-    PoolError::new(PoolErrorKind::Unsupported, text).because(error)
+    PoolError::new(PoolErrorKind::Unsupported, text)
 }
