@@ -263,6 +263,7 @@ fn context(
         kernel: Kernel::here(),
         source,
         board: Arc::new(Board::default()),
+        pausers: node::Pausers::default(),
         desk: Arc::new(Desk::default()),
         machine: Machine::here(),
         state_dir: args.state_dir.clone(),

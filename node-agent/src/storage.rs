@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lunette_api::{IoMode, LunPoolSpec};
-use lunette_backend::{Capacity, Created, Pool, PoolError, PoolErrorKind, Usage, VolumeId, VolumeSpec};
+use lunette_backend::{
+    Capacity, CopySpec, Created, Draft, Pool, PoolError, PoolErrorKind, Usage, VolumeId, VolumeSpec,
+};
 use lunette_directory::{DirectoryConfig, DirectoryPool};
 
 use crate::lun::{Job, LunThread};
@@ -80,6 +82,22 @@ impl AnyPool {
     /// Why it is still there.
     pub fn remove(&self, id: &VolumeId) -> Result<(), PoolError> {
         on_pool!(self, pool => pool.remove(id))
+    }
+
+    /// See [`Pool::can_copy`].
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub fn can_copy(&self) -> Result<bool, PoolError> {
+        on_pool!(self, pool => pool.can_copy())
+    }
+
+    /// See [`Pool::draft`].
+    ///
+    /// # Errors
+    /// Why there is no such copy.
+    pub fn draft(&self, id: &VolumeId, copy: &CopySpec) -> Result<Option<Box<dyn Draft>>, PoolError> {
+        on_pool!(self, pool => pool.draft(id, copy))
     }
 
     /// See [`Pool::usage`].

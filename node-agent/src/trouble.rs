@@ -32,6 +32,7 @@ impl From<PoolError> for Trouble {
     fn from(error: PoolError) -> Self {
         let reason = match error.kind {
             PoolErrorKind::TooLarge | PoolErrorKind::Mismatch => reasons::INVALID_SPEC,
+            PoolErrorKind::Unsupported => reasons::NO_SNAPSHOTS,
             _ => reasons::POOL_UNAVAILABLE,
         };
         Self::new(reason, error.to_string())

@@ -9,13 +9,14 @@ use kube::core::error_boundary::InvalidObject;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, Resource, ResourceExt};
 use lunette_api::conditions::reasons;
-use lunette_api::{Lun, LunNode, LunPool};
+use lunette_api::{Lun, LunNode, LunPool, LunSnapshot};
 
 use crate::args::ControllerArgs;
 use crate::backoff::Backoff;
 use crate::error::Error;
 use crate::events::{Events, Weight};
 use crate::lun::grant::{Agents, Grants};
+use crate::lun::origin::{self, NoOrigin, Origin};
 use crate::metrics::Metrics;
 use crate::node::heartbeat::Heartbeats;
 use crate::node::view::{Assumed, Taken};
@@ -32,6 +33,8 @@ pub struct Stores {
     pub pools: Store<Guarded<LunPool>>,
     /// Nodes.
     pub nodes: Store<Guarded<LunNode>>,
+    /// Snapshots of every namespace.
+    pub snapshots: Store<Guarded<LunSnapshot>>,
 }
 
 /// What every reconcile needs.
@@ -107,6 +110,31 @@ impl Context {
     /// The pool of that name, where there is one.
     pub fn pool(&self, name: &str) -> Option<Arc<Guarded<LunPool>>> {
         self.stores.pools.get(&ObjectRef::new(name))
+    }
+
+    /// The Lun of that name, as the watch shows it.
+    pub fn lun(&self, namespace: &str, name: &str) -> Option<Lun> {
+        let found = self.stores.luns.get(&ObjectRef::new(name).within(namespace));
+        found.and_then(|lun| lun.0.as_ref().ok().cloned())
+    }
+
+    /// The snapshot of that name, as the watch shows it.
+    pub fn snapshot(&self, namespace: &str, name: &str) -> Option<LunSnapshot> {
+        let found = self.stores.snapshots.get(&ObjectRef::new(name).within(namespace));
+        found.and_then(|snapshot| snapshot.0.as_ref().ok().cloned())
+    }
+
+    /// What a Lun is to be made from, if it is to be made from anything.
+    ///
+    /// # Errors
+    /// When that is not there, or not ready.
+    pub fn origin(&self, lun: &Lun) -> Result<Option<Origin>, NoOrigin> {
+        let namespace = ResourceExt::namespace(lun).unwrap_or_default();
+        match origin::named(lun) {
+            (Some(name), _) => Origin::of_snapshot(&name, self.snapshot(&namespace, &name).as_ref()).map(Some),
+            (None, Some(name)) => Origin::of_lun(&name, self.lun(&namespace, &name).as_ref()).map(Some),
+            (None, None) => Ok(None),
+        }
     }
 
     /// Whether there is a node of that name.

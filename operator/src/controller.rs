@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use futures::future::{BoxFuture, join};
+use futures::future::{BoxFuture, join3};
 use futures::{FutureExt, StreamExt, pin_mut};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -30,7 +30,7 @@ use crate::http::{self, Readiness};
 use crate::leader::Election;
 use crate::metrics::Metrics;
 use crate::triggers::{Queue, Waiting, queue};
-use crate::{lun, pool, signals};
+use crate::{lun, pool, signals, snapshot};
 
 /// So long may reconciles take to end once the process is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -84,16 +84,19 @@ fn own_identity() -> String {
 /// Watches and reconciles until it is told to stop.
 async fn lead(client: Client, args: &ControllerArgs, identity: &str, metrics: Arc<Metrics>, stop: &CancellationToken) {
     let ((luns, luns_writer), (pools, pools_writer), (nodes, nodes_writer)) = (store(), store(), store());
-    let stores = Stores { luns, pools, nodes };
+    let (snapshots, snapshots_writer) = store();
+    let stores = Stores { luns, pools, nodes, snapshots };
     let context = Arc::new(Context::new(client.clone(), args, identity, metrics, stores.clone()));
     let (queue, waiting) = queue(stores.clone());
     let lease_api = Api::<Lease>::namespaced(client.clone(), &args.namespace);
     let leases_seen = tokio::sync::Notify::new();
     let all = Api::all(client.clone());
+    let all_snapshots = Api::all(client.clone());
     tokio::select! {
         () = watch("Lun", reflector(luns_writer, stream(all)), &context, |e| queue.lun(e)) => {}
         () = watch("LunPool", reflector(pools_writer, stream(Api::all(client.clone()))), &context, |e| queue.pool(e)) => {}
         () = watch("LunNode", reflector(nodes_writer, stream(Api::all(client.clone()))), &context, |e| queue.node(e)) => {}
+        () = watch("LunSnapshot", reflector(snapshots_writer, stream(all_snapshots)), &context, |e| queue.snapshot(e)) => {}
         () = watch("Lease", stream(lease_api), &context, |e| lease(e, &context, &queue, &leases_seen)) => {}
         () = tick(&context, &queue) => {}
         () = async {
@@ -208,7 +211,23 @@ async fn reconcile(context: &Arc<Context>, waiting: Waiting, stop: &Cancellation
         waiting.pools.map(Ok::<_, std::convert::Infallible>).take_until(stop.cancelled()),
         Config::default().debounce(POOL_DEBOUNCE),
     );
-    join(luns.for_each(|_| std::future::ready(())), pools.for_each(|_| std::future::ready(()))).await;
+    let snapshots = applier(
+        |snapshot, context: Arc<Context>| {
+            let work = snapshot::reconcile::reconcile(Arc::clone(&snapshot), Arc::clone(&context));
+            once("LunSnapshot", snapshot, context, work.boxed())
+        },
+        |snapshot, error, context: Arc<Context>| again("LunSnapshot", &*snapshot, error, &context),
+        Arc::clone(context),
+        context.stores.snapshots.clone(),
+        waiting.snapshots.map(Ok::<_, std::convert::Infallible>).take_until(stop.cancelled()),
+        Config::default().concurrency(CONCURRENCY),
+    );
+    join3(
+        luns.for_each(|_| std::future::ready(())),
+        pools.for_each(|_| std::future::ready(())),
+        snapshots.for_each(|_| std::future::ready(())),
+    )
+    .await;
 }
 
 /// One reconcile, counted; an object that is gone meanwhile needs none.

@@ -21,6 +21,7 @@ mod metrics;
 mod node;
 mod pool;
 mod signals;
+mod snapshot;
 mod telemetry;
 mod triggers;
 mod uninstall;

@@ -7,15 +7,17 @@ use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
-use lunette_api::{Lun, LunNode, LunPool};
+use lunette_api::{Lun, LunNode, LunPool, LunSnapshot};
 
 use crate::context::{Guarded, Stores};
+use crate::lun::origin::waits_for;
 
 /// Where objects wait to be looked at.
 pub struct Queue {
     stores: Stores,
     luns: UnboundedSender<ObjectRef<Guarded<Lun>>>,
     pools: UnboundedSender<ObjectRef<Guarded<LunPool>>>,
+    snapshots: UnboundedSender<ObjectRef<Guarded<LunSnapshot>>>,
 }
 
 /// The other ends of the queue.
@@ -24,12 +26,16 @@ pub struct Waiting {
     pub luns: UnboundedReceiver<ObjectRef<Guarded<Lun>>>,
     /// Pools to look at.
     pub pools: UnboundedReceiver<ObjectRef<Guarded<LunPool>>>,
+    /// Snapshots to look at.
+    pub snapshots: UnboundedReceiver<ObjectRef<Guarded<LunSnapshot>>>,
 }
 
 /// A queue and its other ends.
 pub fn queue(stores: Stores) -> (Queue, Waiting) {
     let ((luns, luns_waiting), (pools, pools_waiting)) = (unbounded(), unbounded());
-    (Queue { stores, luns, pools }, Waiting { luns: luns_waiting, pools: pools_waiting })
+    let (snapshots, snapshots_waiting) = unbounded();
+    let waiting = Waiting { luns: luns_waiting, pools: pools_waiting, snapshots: snapshots_waiting };
+    (Queue { stores, luns, pools, snapshots }, waiting)
 }
 
 impl Queue {
@@ -39,6 +45,7 @@ impl Queue {
             Event::Apply(lun) | Event::InitApply(lun) => {
                 self.push_lun(lun);
                 self.pool_of(lun);
+                self.waiting_for(lun.namespace().as_deref(), &lun.name_any());
             }
             Event::Delete(lun) => {
                 self.pool_of(lun);
@@ -46,6 +53,37 @@ impl Queue {
             }
             Event::Init => {}
             Event::InitDone => self.every_pool(),
+        }
+    }
+
+    /// A snapshot changed: itself, and the Luns that are to be made from it.
+    pub fn snapshot(&self, event: &Event<Guarded<LunSnapshot>>) {
+        match event {
+            Event::Apply(snapshot) | Event::InitApply(snapshot) => {
+                let _ = self.snapshots.unbounded_send(ObjectRef::from_obj(snapshot));
+                let (namespace, name) = (snapshot.namespace(), snapshot.name_any());
+                self.luns_where(|lun| node_of(lun).is_none() && waits_for(lun, namespace.as_deref(), &name));
+            }
+            // One that is gone may have kept a pool from going.
+            Event::Delete(_) | Event::InitDone => self.every_pool(),
+            Event::Init => {}
+        }
+    }
+
+    /// What was to be made of a Lun: snapshots without a node, and Luns.
+    fn waiting_for(&self, namespace: Option<&str>, name: &str) {
+        self.snapshots_where(|snapshot| {
+            let placed = snapshot.status.as_ref().is_some_and(|s| s.node.is_some());
+            !placed && snapshot.namespace().as_deref() == namespace && snapshot.spec.lun == name
+        });
+        self.luns_where(|lun| node_of(lun).is_none() && waits_for(lun, namespace, name));
+    }
+
+    fn snapshots_where(&self, wanted: impl Fn(&LunSnapshot) -> bool) {
+        for snapshot in self.stores.snapshots.state() {
+            if snapshot.0.as_ref().is_ok_and(&wanted) {
+                let _ = self.snapshots.unbounded_send(ObjectRef::from_obj(&*snapshot));
+            }
         }
     }
 
@@ -71,6 +109,7 @@ impl Queue {
     pub fn node_named(&self, node: &str) {
         self.every_pool();
         self.luns_where(|lun| node_of(lun).is_none_or(|n| n == node));
+        self.snapshots_where(|s| s.metadata.deletion_timestamp.is_some());
     }
 
     fn everything(&self) {

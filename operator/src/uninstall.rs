@@ -1,7 +1,7 @@
 //! Before and after an uninstallation: the two steps that the chart's hooks run, each with a few rights of its own.
 //!
 //! `check` refuses while there is something that only a running agent and operator can let go of in order: Luns
-//! (exports in kernels, finalizers) and LunPools (finalizers). `sweep` removes what agents wrote about themselves and
+//! (exports in kernels, finalizers), LunSnapshots and LunPools (finalizers). `sweep` removes what agents wrote about themselves and
 //! nobody owns any more. Neither touches data, and both may be run again.
 
 use std::fmt::Debug;
@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{DeleteParams, ListParams, PartialObjectMeta};
 use kube::{Api, Client, Resource, ResourceExt};
-use lunette_api::{Lun, LunNode, LunPool, NODE_LEASE_PREFIX};
+use lunette_api::{Lun, LunNode, LunPool, LunSnapshot, NODE_LEASE_PREFIX};
 use serde::de::DeserializeOwned;
 
 use crate::args::UninstallStep;
@@ -38,8 +38,9 @@ pub fn main(step: &UninstallStep) -> anyhow::Result<()> {
 
 async fn check(client: Client) -> anyhow::Result<()> {
     let luns = names::<Lun>(&client).await?;
+    let snapshots = names::<LunSnapshot>(&client).await?;
     let pools = names::<LunPool>(&client).await?;
-    match refusal(&luns, &pools) {
+    match refusal(&luns, &snapshots, &pools) {
         Some(why) => bail!(why),
         None => Ok(()),
     }
@@ -65,18 +66,18 @@ where
 }
 
 /// Why the uninstallation must wait, and what to do.
-fn refusal(luns: &[String], pools: &[String]) -> Option<String> {
-    if luns.is_empty() && pools.is_empty() {
+fn refusal(luns: &[String], snapshots: &[String], pools: &[String]) -> Option<String> {
+    if luns.is_empty() && snapshots.is_empty() && pools.is_empty() {
         return None;
     }
-    let left: Vec<String> = [("Luns", luns), ("LunPools", pools)]
+    let left: Vec<String> = [("Luns", luns), ("LunSnapshots", snapshots), ("LunPools", pools)]
         .into_iter()
         .filter(|(_, names)| !names.is_empty())
         .map(|(kind, names)| format!("{} {kind} ({})", names.len(), shown(names)))
         .collect();
     Some(format!(
         "not uninstalled: there are {}, and without agents and operator nobody could take them away. Delete them \
-         first: `kubectl delete lun NAME -n NAMESPACE`, then `kubectl delete lunpool NAME`. Data of Luns with \
+         first: `kubectl delete lun NAME -n NAMESPACE` (and `lunsnapshot`), then `kubectl delete lunpool NAME`. Data of Luns with \
          reclaimPolicy Retain stay where they are",
         left.join(" and ")
     ))
@@ -125,15 +126,17 @@ mod tests {
 
     #[test]
     fn nothing_left_is_no_reason_to_wait() {
-        assert_eq!(refusal(&[], &[]), None);
+        assert_eq!(refusal(&[], &[], &[]), None);
     }
 
     #[test]
     fn what_is_left_is_named_but_not_without_end() {
         let luns = some(&["prod/a", "prod/b", "prod/c", "prod/d", "prod/e", "prod/f"]);
-        let said = refusal(&luns, &some(&["fast"])).unwrap();
+        let said = refusal(&luns, &[], &some(&["fast"])).unwrap();
         assert!(said.contains("6 Luns (prod/a, prod/b, prod/c, prod/d, prod/e, ...) and 1 LunPools (fast)"), "{said}");
-        assert!(refusal(&[], &some(&["fast"])).unwrap().starts_with("not uninstalled: there are 1 LunPools (fast),"));
+        assert!(
+            refusal(&[], &[], &some(&["fast"])).unwrap().starts_with("not uninstalled: there are 1 LunPools (fast),")
+        );
     }
 
     #[test]

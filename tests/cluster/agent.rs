@@ -73,9 +73,9 @@ impl<'a> Agent<'a> {
         )
     }
 
-    /// Writes its part of a Lun's status.
-    pub fn say(&self, lun: &Value, status: &Value) -> Result<()> {
-        self.apply(&["--subresource=status"], &status_of(lun, status)?)
+    /// Writes its part of the status of a Lun or a snapshot.
+    pub fn say(&self, object: &Value, status: &Value) -> Result<()> {
+        self.apply(&["--subresource=status"], &status_of(object, status)?)
     }
 
     /// Runs kubectl as this agent.
@@ -95,18 +95,18 @@ impl<'a> Agent<'a> {
     }
 }
 
-/// A Lun of which only the status is written.
-pub fn status_of(lun: &Value, status: &Value) -> Result<Value> {
-    let metadata = lun.get("metadata").context("no metadata")?;
+/// An object of ours of which only the status is written.
+pub fn status_of(object: &Value, status: &Value) -> Result<Value> {
+    let metadata = object.get("metadata").context("no metadata")?;
     Ok(json!({
-        "apiVersion": "lunette.io/v1alpha1", "kind": "Lun", "status": status,
+        "apiVersion": "lunette.io/v1alpha1", "kind": object["kind"], "status": status,
         "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"]},
     }))
 }
 
 /// A pool of a node that is ready, with so many GiB.
 pub fn pool(gi: u64) -> Value {
-    json!({"ready": true, "capacity": gi * GI, "available": gi * GI, "maxVolume": gi * GI})
+    json!({"ready": true, "capacity": gi * GI, "available": gi * GI, "maxVolume": gi * GI, "snapshots": true})
 }
 
 /// A condition as an agent writes it.

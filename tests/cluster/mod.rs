@@ -30,6 +30,10 @@ pub const TESTS: &[Test] = &[
     Test::without_vm("cluster::an_agent_writes_its_own_node_only", policies::an_agent_writes_its_own_node_only),
     Test::without_vm("cluster::an_agent_writes_its_own_luns_only", policies::an_agent_writes_its_own_luns_only),
     Test::without_vm(
+        "cluster::an_agent_writes_its_own_snapshots_only",
+        policies::an_agent_writes_its_own_snapshots_only,
+    ),
+    Test::without_vm(
         "cluster::the_operator_grants_named_secrets_only",
         policies::the_operator_grants_named_secrets_only,
     ),

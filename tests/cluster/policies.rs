@@ -109,6 +109,38 @@ pub fn an_agent_writes_its_own_luns_only(context: &Context) -> Result<()> {
     refused(&a.try_apply(&[], &wider)?, "cannot patch resource \"luns\"")
 }
 
+pub fn an_agent_writes_its_own_snapshots_only(context: &Context) -> Result<()> {
+    let site = context.shared(Site::up)?;
+    let (a, b) = (Agent::ready(&site.plane, "a")?, Agent::ready(&site.plane, "b")?);
+    let object = json!({"apiVersion": "lunette.io/v1alpha1", "kind": "LunSnapshot",
+        "metadata": {"name": "policy-s", "namespace": "prod"}, "spec": {"lun": "policy-db"}});
+    site.apply(&object)?;
+    let status = json!({"node": "a", "pool": "fast", "source": {"uid": "u", "wwid": "naa.1", "blockSize": 512},
+        "conditions": [condition("Placed", "True", "Placed", "", None)]});
+    let apply = ["apply", "--server-side", "--subresource=status", "--field-manager=lunette-operator", "-f", "-"];
+    site.plane.kubectl_with_input(apply, &status_of(&object, &status)?.to_string())?.ok()?;
+    let on_status = ["--subresource=status"];
+    let taken = json!({"readyToUse": true, "size": 512, "creationTime": "2026-01-02T03:04:05Z",
+        "conditions": [condition("Ready", "True", "Taken", "", None)]});
+    let said = |status: &Value| status_of(&object, status);
+    refused(
+        &b.try_apply(&on_status, &said(&taken)?)?,
+        "the agent of node b may write the status of LunSnapshots on its node only: this one is on a",
+    )?;
+    for forged in [json!({"pool": "other"}), json!({"source": {"uid": "v"}})] {
+        let theirs = "status.node, pool and source are the operator's to write";
+        refused(&a.try_apply(&on_status, &said(&forged)?)?, theirs)?;
+    }
+    let forged = json!({"conditions": [condition("Placed", "False", "Forged", "", None)]});
+    let conditions = "conditions Placed and Released are the operator's to write";
+    refused(&a.try_apply(&on_status, &said(&forged)?)?, conditions)?;
+    refused(&a.try_apply(&[], &object)?, "cannot patch resource \"lunsnapshots\"")?;
+    a.apply(&on_status, &said(&taken)?)?;
+    let shown = site.plane.get_json(["lunsnapshot", "policy-s", "-n", "prod"])?;
+    ensure!(shown["status"]["conditions"].as_array().map(Vec::len) == Some(2), "both parts are there: {shown:#}");
+    site.plane.kubectl_must(["delete", "lunsnapshot", "policy-s", "-n", "prod"]).map(drop)
+}
+
 pub fn the_operator_grants_named_secrets_only(context: &Context) -> Result<()> {
     let site = context.shared(Site::up)?;
     let token = site.plane.kubectl_must(["create", "token", "lunette-operator", "-n", SYSTEM])?;

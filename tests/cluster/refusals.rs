@@ -15,6 +15,8 @@ pub fn the_examples_are_accepted(context: &Context) -> Result<()> {
         "lunpool.lunette.io/local",
         "lun.lunette.io/disk",
         "lun.lunette.io/shared",
+        "lun.lunette.io/disk-restored",
+        "lunsnapshot.lunette.io/disk-before-upgrade",
         "secret/client-chap",
         "storageclass.storage.k8s.io/lunette",
     ] {

@@ -31,6 +31,7 @@ pub fn secret(name: &str, keys: &[(&str, &str)]) -> String {
     format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\nstringData: {{{}}}\n---\n", keys.join(", "))
 }
 
-fn object(kind: &str, name: &str, spec: &str) -> String {
+/// An object of ours.
+pub fn object(kind: &str, name: &str, spec: &str) -> String {
     format!("apiVersion: lunette.io/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n---\n")
 }

@@ -19,6 +19,7 @@ mod orphans;
 mod power;
 mod pressure;
 mod site;
+mod snapshots;
 mod stuck;
 mod upgrades;
 mod verify;
@@ -52,5 +53,9 @@ pub const TESTS: &[Test] = &[
     Test::new("vm::libiscsi_finds_what_is_expected", libiscsi::libiscsi_finds_what_is_expected).long(),
     Test::new("vm::fio_verifies_at_depth_32", verify::fio_verifies_at_depth_32),
     Test::new("vm::metrics_agree_with_what_fio_did", figures::metrics_agree_with_what_fio_did),
+    Test::new(
+        "vm::a_snapshot_is_of_one_instant_and_is_restored",
+        snapshots::a_snapshot_is_of_one_instant_and_is_restored,
+    ),
     Test::new("vm::limits_hold_and_change_live", figures::limits_hold_and_change_live),
 ];

@@ -4,8 +4,9 @@
 //! state. Calls may block; callers give them a thread and a deadline.
 
 use std::fmt;
+use std::time::SystemTime;
 
-use crate::{Backend, PoolError};
+use crate::{Backend, PoolError, PoolErrorKind};
 
 /// Names one volume in its pool: the UID of its LUN (lower-case letters, digits and dashes only, at
 /// most 64 bytes), so that no name that a user chose ever becomes a path.
@@ -74,6 +75,35 @@ pub struct Usage {
     pub size: u64,
     /// What it occupies in the pool now.
     pub allocated: u64,
+    /// When its description was last written: of a snapshot, when it was taken.
+    pub described: Option<SystemTime>,
+}
+
+/// What a copy of a volume is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopySpec {
+    /// The volume whose bytes it gets: one that a LUN has, or a snapshot, which is a volume that no LUN has.
+    pub source: VolumeId,
+    /// Bytes: at least those of the source. `None`: as many as the source has at that instant.
+    pub size: Option<u64>,
+    /// `namespace/name` of the LUN or snapshot that it is for, as in [`VolumeSpec::owner`].
+    pub owner: String,
+}
+
+/// A copy that is prepared, and is no volume yet. Dropped before it is kept, it leaves nothing behind.
+pub trait Draft: Send {
+    /// Takes the source's bytes as they are at this instant. It takes as long as a change of metadata, and copies no
+    /// data. Whoever wants the bytes of one instant of a LUN lets nobody write meanwhile.
+    ///
+    /// # Errors
+    /// Why they could not be taken: there is no copy then.
+    fn take(&mut self) -> Result<(), PoolError>;
+
+    /// Makes a volume of what was taken, durably.
+    ///
+    /// # Errors
+    /// `Mismatch` where the source has more bytes than were asked for; or why it is not durable.
+    fn keep(self: Box<Self>) -> Result<(), PoolError>;
 }
 
 /// What `create` found.
@@ -115,6 +145,25 @@ pub trait Pool: Send + Sync + 'static {
     /// # Errors
     /// `InUse` where someone holds it.
     fn remove(&self, id: &VolumeId) -> Result<(), PoolError>;
+
+    /// Whether volumes can be copied without copying their data, found out by doing it with an empty one.
+    ///
+    /// # Errors
+    /// Why that cannot be found out.
+    fn can_copy(&self) -> Result<bool, PoolError> {
+        Ok(false)
+    }
+
+    /// Prepares volume `id` as a copy of another; `None`: there is a volume of that name already, and it is left as it
+    /// is. What an earlier attempt for `id` left is removed.
+    ///
+    /// # Errors
+    /// `Unsupported` where the storage cannot copy volumes in no time; `NotFound` where there is no source.
+    fn draft(&self, id: &VolumeId, copy: &CopySpec) -> Result<Option<Box<dyn Draft>>, PoolError> {
+        let _ = (id, copy);
+        let text = "this kind of pool takes no snapshots and makes no clones: copy the data from one LUN to another";
+        Err(PoolError::new(PoolErrorKind::Unsupported, text))
+    }
 
     /// A volume's size and space.
     ///

@@ -14,6 +14,7 @@
 //! | `ring`, `workers` | the two engines |
 //! | `syscall` | the system calls |
 //! | `extents` | which bytes are data and which are holes |
+//! | `reflink` | copies that share extents |
 //! | `layout`, `lock` | alignment of `O_DIRECT`; the writer's lock |
 
 // UNSAFETY: system calls on raw segments of a command's memory, and submission entries that point to
@@ -27,6 +28,7 @@ mod layout;
 mod lock;
 mod policy;
 mod queue;
+mod reflink;
 mod request;
 mod ring;
 mod syscall;
@@ -36,3 +38,4 @@ mod workers;
 pub use file::{Engine, FileIo, FileOptions, IoMode, SetupError};
 pub use layout::Layout;
 pub use lock::{LockError, LockKind, lock};
+pub use reflink::{is_no_reflink, reflink};

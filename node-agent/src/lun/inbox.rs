@@ -1,9 +1,11 @@
 //! What passes between a LUN's thread and the agent's control side: orders in, figures out.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lunette_scsi::Access;
+use tokio::sync::watch;
 
 use super::alarm::Alarm;
 use super::gate::Rates;
@@ -20,6 +22,10 @@ pub enum Order {
     Reached(Access),
     /// Keep these limits from now on, or none.
     Limit(Option<Rates>),
+    /// Take no more commands, and say when those taken have ended ([`Inbox::is_still`]).
+    Pause,
+    /// As many of these as of [`Order::Pause`], and commands are taken again.
+    Resume,
 }
 
 /// Orders not yet obeyed, and what the thread counts.
@@ -28,6 +34,10 @@ pub struct Inbox {
     orders: Mutex<VecDeque<Order>>,
     alarm: Arc<Alarm>,
     meter: Arc<Meter>,
+    /// How many orders to pause were left so far; it changes with `orders` locked.
+    pauses: AtomicU64,
+    /// The last of them that is obeyed, while it is.
+    still: watch::Sender<u64>,
 }
 
 impl Inbox {
@@ -36,13 +46,41 @@ impl Inbox {
     /// # Errors
     /// The process has no file descriptors left.
     pub fn new() -> nix::Result<Self> {
-        Ok(Self { orders: Mutex::default(), alarm: Arc::new(Alarm::new()?), meter: Arc::default() })
+        Ok(Self {
+            orders: Mutex::default(),
+            alarm: Arc::new(Alarm::new()?),
+            meter: Arc::default(),
+            pauses: AtomicU64::new(0),
+            still: watch::Sender::default(),
+        })
     }
 
     /// Leaves an order and wakes the thread.
     pub fn send(&self, order: Order) {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner).push_back(order);
         self.alarm.ring();
+    }
+
+    /// Orders a pause; its number.
+    pub fn pause(&self) -> u64 {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = self.pauses.fetch_add(1, Ordering::Relaxed) + 1;
+        orders.push_back(Order::Pause);
+        drop(orders);
+        self.alarm.ring();
+        number
+    }
+
+    /// The thread says that nothing runs, and that nothing will begin until the pause of that number, the last that it
+    /// has heard of, is over.
+    pub fn is_still(&self, number: u64) {
+        self.still.send_if_modified(|still| std::mem::replace(still, number) != number);
+    }
+
+    /// Follows the number of the last pause for which the thread was still. Whoever has ordered a pause, and has not
+    /// ended it, sees a number that is no less only while the thread is still for it.
+    pub fn stillness(&self) -> watch::Receiver<u64> {
+        self.still.subscribe()
     }
 
     /// The oldest order.

@@ -9,6 +9,7 @@ mod alarm;
 mod gate;
 mod inbox;
 pub mod meter;
+mod pause;
 mod serve;
 mod sleep;
 mod takeover;
@@ -34,6 +35,7 @@ use tokio::sync::watch;
 pub use gate::Rates;
 use inbox::Inbox;
 pub use inbox::Order;
+pub use pause::{NoPause, Pause, Pauser};
 use serve::{End, serve};
 pub use takeover::Kernel;
 use takeover::{Taken, TakeoverError, take_over};
@@ -121,6 +123,11 @@ impl LunThread {
     /// Leaves an order.
     pub fn order(&self, order: Order) {
         self.inbox.send(order);
+    }
+
+    /// What can hold it still.
+    pub fn pauser(&self) -> Pauser {
+        Pauser::new(&self.inbox, self.state.clone())
     }
 
     /// What it counts.

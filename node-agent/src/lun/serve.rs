@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use super::inbox::{Inbox, Order};
 use super::meter::Mark;
+use super::pause::Holds;
 use super::sleep::{Sleep, Until};
 use super::tasks::Tasks;
 use super::turnstile::Turnstile;
@@ -78,13 +79,13 @@ fn run<B: Backend>(
         let mark = turnstile.taken(&command);
         execute(unit, command, mark)
     };
-    let (mut stopping, mut repeating) = (false, true);
+    let (mut stopping, mut repeating, mut holds) = (false, true, Holds::default());
     again.into_iter().for_each(|command| begin(ring, &mut tasks, start(command), &turnstile));
     loop {
-        stopping |= obey(unit, inbox, &turnstile);
+        stopping |= obey(unit, inbox, &turnstile, &mut holds);
         turnstile.begin();
         repeating &= tasks.len() > 0;
-        let holding = stopping || repeating;
+        let holding = stopping || repeating || holds.any();
         let taken = if holding { 0 } else { take_batch(ring, &mut tasks, start, &turnstile)? };
         let ended = go_on(unit, ring, &mut tasks, &turnstile);
         if ring.publish() {
@@ -94,6 +95,9 @@ fn run<B: Backend>(
         turnstile.end(tasks.len());
         if stopping && tasks.len() == 0 {
             return Ok(End::Stopped);
+        }
+        if is_idle(unit, &tasks) {
+            holds.settle(inbox);
         }
         if taken == 0 && ended == 0 {
             rest(unit, &sleep, ring, inbox, &tasks, holding, &turnstile)?;
@@ -110,7 +114,7 @@ async fn execute<B: Backend>(unit: &ScsiDisk<B>, command: Command, mark: Mark) -
 }
 
 /// Does what the inbox says; whether that is to stop.
-fn obey<B: Backend>(unit: &ScsiDisk<B>, inbox: &Inbox, turnstile: &Turnstile<'_>) -> bool {
+fn obey<B: Backend>(unit: &ScsiDisk<B>, inbox: &Inbox, turnstile: &Turnstile<'_>, holds: &mut Holds) -> bool {
     let mut stop = false;
     while let Some(order) = inbox.take() {
         match order {
@@ -118,9 +122,16 @@ fn obey<B: Backend>(unit: &ScsiDisk<B>, inbox: &Inbox, turnstile: &Turnstile<'_>
             Order::Resized => refresh(unit),
             Order::Reached(access) => unit.set_access(access),
             Order::Limit(limits) => turnstile.limit(limits),
+            Order::Pause => holds.begin(),
+            Order::Resume => holds.end().into_iter().for_each(|lasted| turnstile.paused(lasted)),
         }
     }
     stop
+}
+
+/// Whether storage has nothing to do for this LUN: no command runs, and no operation that has outlived its command.
+fn is_idle<B: Backend, F: Future>(unit: &ScsiDisk<B>, tasks: &Tasks<F>) -> bool {
+    tasks.len() == 0 && unit.disk().driver().is_none_or(|driver| driver.in_flight() == 0)
 }
 
 fn refresh<B: Backend>(unit: &ScsiDisk<B>) {
@@ -171,7 +182,7 @@ fn go_on<B: Backend, F: Future<Output = Done>>(
 ) -> usize {
     let driver = unit.disk().driver();
     // An operation can outlive its command: its event would keep the thread from sleeping.
-    if tasks.len() == 0 && driver.is_none_or(|driver| driver.in_flight() == 0) {
+    if is_idle(unit, tasks) {
         return 0;
     }
     if let Some(driver) = driver {

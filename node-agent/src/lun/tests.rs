@@ -7,6 +7,7 @@ mod failures;
 mod figures;
 mod model;
 mod orders;
+mod pauses;
 mod ram;
 mod resumed;
 mod traffic;

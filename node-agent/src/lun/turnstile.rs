@@ -61,6 +61,11 @@ impl<'a> Turnstile<'a> {
         self.watch.told_of_task_management();
     }
 
+    /// The LUN was held still for that long.
+    pub fn paused(&self, lasted: Duration) {
+        self.watch.paused(lasted);
+    }
+
     /// What ended so far was handed to the kernel, with one kick.
     pub fn published(&self) {
         self.watch.published();

@@ -162,6 +162,11 @@ impl Figures {
             to,
             ("lun_completion_seconds", "From a command's answer to the end of the kick that handed it to the kernel"),
             self.0.iter().map(|lun| (lun.labels(), &lun.counted.completion)),
+        )?;
+        histograms(
+            to,
+            ("lun_pause_seconds", "For how long commands stayed in the ring while the LUN was copied"),
+            self.0.iter().map(|lun| (lun.labels(), &lun.counted.pauses)),
         )
     }
 }

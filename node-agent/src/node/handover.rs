@@ -39,6 +39,7 @@ impl Node {
 
     async fn hand_all(&mut self, baton: &mut Baton, pauses: &mut Pauses) -> Result<(), Lost> {
         baton.begin().await?;
+        self.snapshots.stop();
         let uids: Vec<String> = self.workers.keys().cloned().collect();
         for group in uids.chunks(GROUP) {
             let began = Instant::now();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use kube::api::ObjectMeta;
 use lunette_api::{Lun, LunPool, LunPoolSpec, ReclaimPolicy};
 
 use crate::source::View;
@@ -36,6 +37,33 @@ pub struct Assignment {
     secrets: Option<u64>,
     /// The initiator names of the nodes that it lists, as far as they are known.
     pub initiator_names: BTreeMap<String, String>,
+    /// What it is to be made from, if it is, and that is here.
+    pub origin: Option<Origin>,
+}
+
+/// A volume of this node that another is to be a copy of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The volume: the UID of a snapshot or of a LUN.
+    pub uid: String,
+    /// Whether it is a LUN's, and has to be held still.
+    pub is_lun: bool,
+}
+
+impl Origin {
+    fn of(lun: &Lun, view: &View) -> Option<Self> {
+        let source = lun.spec.source.as_ref()?;
+        let is = |meta: &ObjectMeta, name: &Option<String>| {
+            meta.namespace == lun.metadata.namespace && name.is_some() && meta.name == *name
+        };
+        let snapshot = view.snapshots.values().map(|s| &s.metadata).find(|meta| is(meta, &source.snapshot));
+        let other = view.luns.values().map(|l| &l.metadata).find(|meta| is(meta, &source.lun));
+        let uid = |meta: &ObjectMeta| meta.uid.clone();
+        match (snapshot.and_then(uid), other.and_then(uid)) {
+            (Some(uid), _) => Some(Self { uid, is_lun: false }),
+            (None, uid) => uid.map(|uid| Self { uid, is_lun: true }),
+        }
+    }
 }
 
 impl Intent {
@@ -47,7 +75,8 @@ impl Intent {
         let known = |node: &String| Some((node.clone(), view.initiator_names.get(node)?.clone()));
         let initiator_names = listed.filter_map(known).collect();
         let secrets = needs_secrets.then_some(view.secrets);
-        let assignment = Assignment { lun: Arc::clone(lun), pool, secrets, initiator_names };
+        let origin = Origin::of(lun, view);
+        let assignment = Assignment { lun: Arc::clone(lun), pool, secrets, initiator_names, origin };
         if lun.metadata.deletion_timestamp.is_none() {
             return Self::Serve(assignment);
         }
@@ -85,6 +114,7 @@ impl PartialEq for Assignment {
             && self.lun.spec == other.lun.spec
             && self.secrets == other.secrets
             && self.initiator_names == other.initiator_names
+            && self.origin == other.origin
             && pool(self) == pool(other)
     }
 }

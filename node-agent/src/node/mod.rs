@@ -9,10 +9,12 @@ mod access;
 mod credentials;
 mod export;
 mod handover;
+mod instant;
 mod intent;
 mod mode_record;
 mod remote;
 mod report;
+mod snapshots;
 mod wanted;
 mod worker;
 
@@ -25,9 +27,11 @@ use lunette_initiator::Machine;
 use lunette_lio::{Configfs, IqnPrefix, Portal, Preflight, Uid};
 use tokio::sync::{mpsc, watch};
 
+pub use instant::Pausers;
 pub use remote::order as order_remote;
 
 use intent::Intent;
+use snapshots::Snapshots;
 use worker::Worker;
 
 use crate::attach::Desk;
@@ -57,6 +61,8 @@ pub struct Context {
     pub source: Source,
     /// Where what became of it is written.
     pub board: Arc<Board>,
+    /// What can hold the LUNs still that are served here.
+    pub pausers: Pausers,
     /// Where someone on this machine asks for LUNs as local disks.
     pub desk: Arc<Desk>,
     /// Where local disks appear.
@@ -83,6 +89,7 @@ pub struct Node {
     finished: mpsc::UnboundedReceiver<Finished>,
     finish: mpsc::UnboundedSender<Finished>,
     successors: Successors,
+    snapshots: Snapshots,
     orphans_sought: bool,
 }
 
@@ -97,7 +104,8 @@ impl Node {
     /// A node that serves nothing yet, and will hand over to who comes from `successors`.
     pub fn new(context: Arc<Context>, successors: Successors) -> Self {
         let (finish, finished) = mpsc::unbounded_channel();
-        Self { context, workers: HashMap::new(), finished, finish, successors, orphans_sought: false }
+        let snapshots = Snapshots::new(Arc::clone(&context));
+        Self { context, workers: HashMap::new(), finished, finish, successors, snapshots, orphans_sought: false }
     }
 
     /// Follows the views until `stop` is set, then stops every LUN's thread and leaves the kernel's side
@@ -132,6 +140,9 @@ impl Node {
         let gone: Vec<String> = self.workers.keys().filter(|uid| !view.wants(uid)).cloned().collect();
         for uid in gone.into_iter().filter(|_| view.complete) {
             self.tell_gone(&uid);
+        }
+        if view.complete {
+            self.snapshots.follow(view);
         }
         if view.complete && !self.orphans_sought {
             self.orphans_sought = self.seek_orphans(view).await;
@@ -205,6 +216,7 @@ impl Node {
     }
 
     async fn stop_all(&mut self) {
+        self.snapshots.stop();
         for worker in self.workers.values() {
             worker.send_replace(Intent::Leave);
         }

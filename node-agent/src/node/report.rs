@@ -99,6 +99,7 @@ impl Reporter {
     /// That a LUN is gone for good and nobody asks for its status any more.
     pub async fn gone(&self, lun: Option<&Lun>, reclaimed: bool) {
         self.context.board.remove(self.uid.as_str());
+        self.context.pausers.remove(self.uid.as_str());
         if let Some(lun) = lun {
             self.context.source.gone(lun, reclaimed).await;
         }

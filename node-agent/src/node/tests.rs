@@ -5,6 +5,7 @@ mod figures;
 mod life;
 mod local;
 mod removal;
+mod snapshots;
 mod succession;
 mod trouble;
 
@@ -136,6 +137,7 @@ impl Bed {
             kernel: self.kernel(),
             source: Source::Manifests(manifests),
             board: Arc::new(Board::default()),
+            pausers: Pausers::default(),
             desk: Arc::new(Desk::default()),
             machine: Machine::at(self.path("machine")),
             state_dir: self.path("state"),

@@ -17,7 +17,7 @@ use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource, ResourceExt};
 use lunette_api::conditions::reasons;
-use lunette_api::{AGENT_MANAGER, Lun, LunNode, LunPool, LunStatus};
+use lunette_api::{AGENT_MANAGER, Lun, LunNode, LunPool, LunSnapshot, LunSnapshotStatus, LunStatus};
 use serde_json::json;
 use tokio::sync::watch::Sender;
 use tokio::time::timeout;
@@ -62,7 +62,10 @@ impl Kubernetes {
         let (luns, lun_events) = reflected::<Lun>(Api::all(self.client.clone()), mine);
         let (pools, pool_events) = reflected::<LunPool>(Api::all(self.client.clone()), watcher::Config::default());
         let (nodes, node_events) = reflected::<LunNode>(Api::all(self.client.clone()), watcher::Config::default());
-        let mut events = futures::stream::select(lun_events, futures::stream::select(pool_events, node_events));
+        let mine = watcher::Config::default().fields(&format!("status.node={}", self.node));
+        let (snapshots, snapshot_events) = reflected::<LunSnapshot>(Api::all(self.client.clone()), mine);
+        let others = futures::stream::select(node_events, snapshot_events);
+        let mut events = futures::stream::select(lun_events, futures::stream::select(pool_events, others));
         while events.next().await.is_some() {
             // Many events make one view.
             while let Some(Some(())) = events.next().now_or_never() {}
@@ -71,6 +74,7 @@ impl Kubernetes {
             }
             let mut view = view(&luns, &pools, &views.borrow());
             view.initiator_names = initiator_names(&nodes, &views.borrow());
+            view.snapshots = snapshots_of(&snapshots);
             self.checkpoint.save(&view);
             views.send_replace(view);
             tokio::time::sleep(SETTLE).await;
@@ -125,6 +129,21 @@ impl Kubernetes {
         answered(api.get_opt(name)).await.map_err(|error| Trouble::new(reasons::INVALID_SPEC, failed(error)))
     }
 
+    /// Writes our part of a snapshot's status; whether the API server has it.
+    pub async fn report_snapshot(&self, snapshot: &LunSnapshot, status: &LunSnapshotStatus) -> bool {
+        let namespace = snapshot.namespace().unwrap_or_default();
+        let api: Api<LunSnapshot> = Api::namespaced(self.client.clone(), &namespace);
+        let body = json!({
+            "apiVersion": LunSnapshot::api_version(&()),
+            "kind": LunSnapshot::kind(&()),
+            "metadata": { "name": snapshot.name_any(), "uid": snapshot.metadata.uid },
+            "status": status,
+        });
+        let (name, params) = (snapshot.name_any(), PatchParams::apply(AGENT_MANAGER).force());
+        let told = answered(api.patch_status(&name, &params, &Patch::Apply(&body))).await;
+        told.inspect_err(|error| tracing::warn!(error, snapshot = name, "the API server did not take a status")).is_ok()
+    }
+
     /// Writes our part of a LUN's status; whether the API server has it. An object that is gone, or another
     /// of its name, does not take it either; its worker will hear of that and say no more.
     pub async fn report(&self, lun: &Lun, status: &LunStatus) -> bool {
@@ -145,6 +164,14 @@ impl Kubernetes {
             }
         }
     }
+}
+
+/// What is not understood is left as it is. A cluster whose CRDs are older than this agent has no snapshots, and its
+/// Luns are served all the same.
+fn snapshots_of(store: &Store<DeserializeGuard<LunSnapshot>>) -> BTreeMap<String, Arc<LunSnapshot>> {
+    let all = store.state();
+    let understood = all.iter().filter_map(|snapshot| snapshot.0.as_ref().inspect_err(|riddle| note(riddle)).ok());
+    understood.map(|s| (s.metadata.uid.clone().unwrap_or_default(), Arc::new(s.clone()))).collect()
 }
 
 fn no_secret(message: String) -> Trouble {

@@ -12,7 +12,7 @@ mod view;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use lunette_api::{Condition, Lun, LunStatus, Target, conditions};
+use lunette_api::{Condition, Lun, LunSnapshot, LunSnapshotStatus, LunStatus, Target, conditions};
 
 pub use kubernetes::Kubernetes;
 pub use manifests::Manifests;
@@ -62,6 +62,14 @@ impl Source {
     pub async fn report(&self, lun: &Lun, status: &LunStatus) -> bool {
         match self {
             Self::Kubernetes(api) => api.report(lun, status).await,
+            Self::Manifests(_) => true,
+        }
+    }
+
+    /// Reports our part of a snapshot's status; whether that is known now.
+    pub async fn report_snapshot(&self, snapshot: &LunSnapshot, status: &LunSnapshotStatus) -> bool {
+        match self {
+            Self::Kubernetes(api) => api.report_snapshot(snapshot, status).await,
             Self::Manifests(_) => true,
         }
     }

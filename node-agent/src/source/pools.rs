@@ -18,7 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Free space is reported in steps of a 128th of the pool, so that small writes change no object.
 const AVAILABLE_STEPS: u64 = 128;
 
-type Answer = Result<Capacity, PoolError>;
+/// Its space, and whether it can copy volumes.
+type Answer = Result<(Capacity, bool), PoolError>;
 
 /// Questions to pools.
 #[derive(Default)]
@@ -31,7 +32,7 @@ impl Pools {
     pub async fn look(&mut self, pools: impl Iterator<Item = &LunPool>) -> BTreeMap<String, NodePool> {
         let ask = |pool: &LunPool| {
             let spec = pool.spec.clone();
-            move || AnyPool::new(&spec).and_then(|pool| pool.check())
+            move || AnyPool::new(&spec).and_then(|pool| Ok((pool.check()?, pool.can_copy().unwrap_or(false))))
         };
         self.ask(pools.map(|pool| (pool.metadata.name.clone().unwrap_or_default(), ask(pool))), PATIENCE).await
     }
@@ -63,11 +64,12 @@ impl Pools {
         };
         self.asked.remove(name);
         match answer {
-            Ok(Ok(capacity)) => NodePool {
+            Ok(Ok((capacity, snapshots))) => NodePool {
                 ready: true,
                 capacity: capacity.total,
                 available: rounded_down(capacity.available, capacity.total),
                 max_volume: capacity.max_volume,
+                snapshots,
                 message: String::new(),
             },
             Ok(Err(error)) => out_of_reach(error.to_string()),
@@ -114,7 +116,7 @@ mod tests {
                         asked.fetch_add(1, Ordering::SeqCst);
                         hangs.lock().unwrap().recv().unwrap();
                     }
-                    Ok(Capacity { total: 1, available: 1, max_volume: 1 })
+                    Ok((Capacity { total: 1, available: 1, max_volume: 1 }, false))
                 }
             };
             let both = [("a-hung".to_owned(), ask(true)), ("good".to_owned(), ask(false))];
@@ -123,7 +125,7 @@ mod tests {
         }
         assert_eq!(asked.load(Ordering::SeqCst), 1);
         answer.send(()).unwrap();
-        let again = [("a-hung".to_owned(), || Ok(Capacity::default()))];
+        let again = [("a-hung".to_owned(), || Ok((Capacity::default(), true)))];
         let looks = pools.ask(again.into_iter(), Duration::from_secs(20)).await;
         assert_eq!((looks["a-hung"].ready, looks["a-hung"].capacity), (true, 1), "the answer to the first question");
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lunette_api::{Lun, LunPool};
+use lunette_api::{Lun, LunPool, LunSnapshot};
 
 /// A Secret's values, by key.
 pub type SecretData = BTreeMap<String, Vec<u8>>;
@@ -13,6 +13,8 @@ pub type SecretData = BTreeMap<String, Vec<u8>>;
 pub struct View {
     /// Its LUNs, by UID.
     pub luns: BTreeMap<String, Arc<Lun>>,
+    /// The snapshots that it holds or is to take, by UID; each says in its status of what.
+    pub snapshots: BTreeMap<String, Arc<LunSnapshot>>,
     /// All pools, by name.
     pub pools: BTreeMap<String, Arc<LunPool>>,
     /// The name under which each node logs in to others' targets, where it has said one.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lunette_api::{Lun, LunStatus};
+use lunette_api::{Lun, LunSnapshot, LunStatus};
 
 use super::Steps;
 use crate::lun::meter::Ledger;
@@ -17,11 +17,12 @@ pub struct Entry {
     pub status: LunStatus,
 }
 
-/// All LUNs of this node, by UID, and notices about things that are no LUN.
+/// All LUNs and snapshots of this node, by UID, and notices about things that are no LUN.
 #[derive(Debug, Default)]
 pub struct Board {
     entries: Mutex<BTreeMap<String, Entry>>,
     ledgers: Mutex<BTreeMap<String, Arc<Ledger>>>,
+    snapshots: Mutex<BTreeMap<String, LunSnapshot>>,
     notices: Mutex<Vec<String>>,
     steps: Steps,
 }
@@ -41,6 +42,23 @@ impl Board {
     pub fn remove(&self, uid: &str) {
         lock(&self.entries).remove(uid);
         lock(&self.ledgers).remove(uid);
+    }
+
+    /// Writes what became of a snapshot.
+    pub fn put_snapshot(&self, uid: &str, snapshot: LunSnapshot) {
+        lock(&self.snapshots).insert(uid.to_owned(), snapshot);
+    }
+
+    /// Takes a snapshot off.
+    pub fn remove_snapshot(&self, uid: &str) {
+        lock(&self.snapshots).remove(uid);
+    }
+
+    /// All snapshots, by namespace and name.
+    pub fn snapshots(&self) -> Vec<LunSnapshot> {
+        let mut all: Vec<LunSnapshot> = lock(&self.snapshots).values().cloned().collect();
+        all.sort_by_cached_key(|snapshot| (snapshot.metadata.namespace.clone(), snapshot.metadata.name.clone()));
+        all
     }
 
     /// What is counted of a LUN.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use lunette_api::Lun;
+use lunette_api::{Lun, LunSnapshot};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ use crate::socket;
 /// How `status` prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// A `v1` List of the Luns, as the API would show them.
+    /// A `v1` List of the Luns and snapshots, as the API would show them.
     Json,
     /// The same as YAML.
     Yaml,
@@ -37,13 +37,15 @@ pub enum Format {
 #[derive(Serialize, Deserialize)]
 struct Answer {
     luns: Vec<Lun>,
+    #[serde(default)]
+    snapshots: Vec<LunSnapshot>,
     notices: Vec<String>,
 }
 
 /// The agent's answer to the request `status`.
 pub fn answer(board: &Board) -> Value {
     let luns = board.entries().into_iter().map(whole).collect();
-    let answer = Answer { luns, notices: board.notices() };
+    let answer = Answer { luns, snapshots: board.snapshots(), notices: board.notices() };
     serde_json::to_value(answer).unwrap_or_else(|error| json!({ "error": error.to_string() }))
 }
 
@@ -60,10 +62,10 @@ pub async fn show(socket: PathBuf, format: Option<Format>) -> anyhow::Result<()>
     let answer: Answer =
         serde_json::from_value(reply).context("the agent's answer is not understood: is it of this version?")?;
     match format {
-        Some(Format::Json) => println!("{}", serde_json::to_string_pretty(&list(&answer.luns))?),
-        Some(Format::Yaml) => print!("{}", serde_saphyr::to_string(&list(&answer.luns))?),
-        Some(Format::Wide) => print!("{}", table::wide(&answer.luns)),
-        None => print!("{}", table::narrow(&answer.luns)),
+        Some(Format::Json) => println!("{}", serde_json::to_string_pretty(&list(&answer))?),
+        Some(Format::Yaml) => print!("{}", serde_saphyr::to_string(&list(&answer))?),
+        Some(Format::Wide) => print!("{}{}", table::wide(&answer.luns), table::snapshots(&answer.snapshots)),
+        None => print!("{}{}", table::narrow(&answer.luns), table::snapshots(&answer.snapshots)),
     }
     for notice in &answer.notices {
         eprintln!("{notice}");
@@ -72,8 +74,10 @@ pub async fn show(socket: PathBuf, format: Option<Format>) -> anyhow::Result<()>
 }
 
 /// A `v1` List, as `kubectl get -o json` prints.
-fn list(luns: &[Lun]) -> Value {
-    json!({ "apiVersion": "v1", "kind": "List", "metadata": {}, "items": luns })
+fn list(answer: &Answer) -> Value {
+    let luns = answer.luns.iter().map(|lun| json!(lun));
+    let items: Vec<Value> = luns.chain(answer.snapshots.iter().map(|snapshot| json!(snapshot))).collect();
+    json!({ "apiVersion": "v1", "kind": "List", "metadata": {}, "items": items })
 }
 
 #[cfg(test)]
@@ -91,7 +95,8 @@ mod tests {
         .unwrap();
         let target = Target { iqn: Some("iqn.t".to_owned()), lun: Some(0), portals: vec!["[fd00::1]:3260".to_owned()] };
         let status = LunStatus { target: Some(target), wwid: Some("naa.6".to_owned()), ..LunStatus::default() };
-        let shown = list(&[whole(Entry { lun: Arc::new(lun), status })]);
+        let luns = vec![whole(Entry { lun: Arc::new(lun), status })];
+        let shown = list(&Answer { luns, snapshots: Vec::new(), notices: Vec::new() });
         for (pointer, value) in [
             ("/apiVersion", json!("v1")),
             ("/kind", json!("List")),

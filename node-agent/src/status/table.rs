@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use lunette_api::{Lun, LunStatus, conditions};
+use lunette_api::{Lun, LunSnapshot, LunStatus, conditions};
 
 const NONE: &str = "This node has no LUNs.\n";
 
@@ -25,6 +25,36 @@ pub fn wide(luns: &[Lun]) -> String {
     let rows = luns.iter().map(with_wwid).collect();
     aligned(&["NAMESPACE", "NAME", "POOL", "SIZE", "STATE", "SESSIONS", "PORTALS", "TARGET", "WWID"], rows)
         + &luns.iter().map(details).collect::<String>()
+}
+
+/// One line a snapshot, after an empty one, and for each that is not ready the reason; nothing where there are none.
+pub fn snapshots(snapshots: &[LunSnapshot]) -> String {
+    if snapshots.is_empty() {
+        return String::new();
+    }
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let row = |snapshot: &LunSnapshot| {
+        let status = snapshot.status.clone().unwrap_or_default();
+        vec![
+            text(&snapshot.metadata.namespace),
+            text(&snapshot.metadata.name),
+            snapshot.spec.lun.clone(),
+            status.size.map(|size| size.to_string()).unwrap_or_default(),
+            status.ready_to_use.unwrap_or(false).to_string(),
+            status.creation_time.map(|time| time.0.to_string()).unwrap_or_default(),
+        ]
+    };
+    let trouble = |snapshot: &LunSnapshot| {
+        let conditions = snapshot.status.as_ref().map(|s| s.conditions.clone()).unwrap_or_default();
+        let name = format!("{}/{}", text(&snapshot.metadata.namespace), text(&snapshot.metadata.name));
+        match conditions::find(&conditions, conditions::READY) {
+            Some(ready) if ready.status != "True" => format!("{name}: {}: {}\n", ready.reason, ready.message),
+            _ => String::new(),
+        }
+    };
+    let head = ["NAMESPACE", "SNAPSHOT", "LUN", "SIZE", "READY", "TAKEN"];
+    let table = aligned(&head, snapshots.iter().map(row).collect());
+    format!("\n{table}{}", snapshots.iter().map(trouble).collect::<String>())
 }
 
 fn row(lun: &Lun) -> Vec<String> {

@@ -17,6 +17,9 @@ pub const RELEASED: &str = "Released";
 /// The agent of the node gives signs of life; written by the operator, only when it does not.
 pub const NODE_REACHABLE: &str = "NodeReachable";
 
+/// The storage takes snapshots; of a LunPool, written by the operator.
+pub const SNAPSHOTS: &str = "Snapshots";
+
 /// The condition types of a Lun that the operator writes; every other is the agent's.
 pub const OPERATOR_TYPES: [&str; 3] = [PLACED, RELEASED, NODE_REACHABLE];
 
@@ -46,6 +49,22 @@ pub mod reasons {
     pub const NO_NODE: &str = "NoNode";
     /// The pool does not exist.
     pub const POOL_NOT_FOUND: &str = "PoolNotFound";
+    /// What a Lun is to be made from, or a snapshot is to be of, does not exist.
+    pub const SOURCE_NOT_FOUND: &str = "SourceNotFound";
+    /// It exists, and cannot be used yet, or not for this.
+    pub const SOURCE_UNUSABLE: &str = "SourceUnusable";
+    /// The pool's storage takes no snapshots.
+    pub const NO_SNAPSHOTS: &str = "NoSnapshots";
+    /// The pool's storage takes snapshots.
+    pub const SNAPSHOTS: &str = "Snapshots";
+    /// The snapshot was taken.
+    pub const TAKEN: &str = "Taken";
+    /// The snapshot waits for the others of its group.
+    pub const WAITING_FOR_GROUP: &str = "WaitingForGroup";
+    /// The Lun is not served, or its running commands did not end in time.
+    pub const NOT_STILL: &str = "NotStill";
+    /// The snapshot's bytes are gone.
+    pub const REMOVED: &str = "Removed";
     /// The pool is not for this namespace.
     pub const POOL_NOT_ALLOWED: &str = "PoolNotAllowed";
     /// The pool cannot be used on this node now.

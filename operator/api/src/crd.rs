@@ -8,12 +8,12 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
-use crate::{Lun, LunNode, LunPool};
+use crate::{Lun, LunNode, LunPool, LunSnapshot};
 
 /// The definition of every kind, in the order in which they are best read.
 #[must_use]
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    let mut all = vec![LunPool::crd(), Lun::crd(), LunNode::crd()];
+    let mut all = vec![LunPool::crd(), Lun::crd(), LunSnapshot::crd(), LunNode::crd()];
     for crd in &mut all {
         crd.metadata.labels = Some([("app.kubernetes.io/part-of".to_owned(), "lunette".to_owned())].into());
         for version in &mut crd.spec.versions {

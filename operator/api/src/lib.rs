@@ -17,14 +17,18 @@ mod pool;
 mod qos;
 pub mod quantity;
 pub mod rules;
+mod snapshot;
 
 pub use conditions::Condition;
 pub use crd::crds;
-pub use lun::{Initiator, Lun, LunSpec, LunStatus, ReclaimPolicy, SecretReference, Session, Target, WriteCache};
+pub use lun::{
+    Initiator, Lun, LunSource, LunSpec, LunStatus, ReclaimPolicy, SecretReference, Session, Target, WriteCache,
+};
 pub use node::{LunNode, LunNodeSpec, LunNodeStatus, NodePool};
 pub use pool::{DirectoryPool, IoMode, LunPool, LunPoolSpec, LunPoolStatus};
 pub use qos::{MIN_BYTES_PER_SECOND, MIN_IOPS, Qos, QosError};
 pub use quantity::Size;
+pub use snapshot::{LunSnapshot, LunSnapshotSpec, LunSnapshotStatus, SnapshotGroup, SnapshotSource};
 
 /// The API group of every kind here.
 pub const GROUP: &str = "lunette.io";
@@ -34,9 +38,11 @@ pub const VERSION: &str = "v1alpha1";
 pub const CATEGORY: &str = "lunette";
 /// Set by the operator on Luns: their export and data are gone before the object is.
 pub const LUN_FINALIZER: &str = "lunette.io/unexport";
+/// Set by the operator on LunSnapshots: their bytes are gone before the object is.
+pub const SNAPSHOT_FINALIZER: &str = "lunette.io/snapshot";
 /// Set by the operator on LunPools: a pool in use cannot go.
 pub const POOL_FINALIZER: &str = "lunette.io/in-use";
-/// On a Lun being deleted: gives up waiting for its node. What the node holds stays there.
+/// On a Lun or a LunSnapshot being deleted: gives up waiting for its node. What the node holds stays there.
 pub const FORCE_DELETE_ANNOTATION: &str = "lunette.io/force-delete";
 /// On a Lun without a node: the node that is to serve it, if it can. Another will do.
 pub const PREFERRED_NODE_ANNOTATION: &str = "lunette.io/preferred-node";

@@ -29,7 +29,7 @@ use crate::{Condition, Size};
 #[kube(printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"))]
 #[kube(validation = rules::PIN_MATCHES_NODE, validation = rules::STATUS_STAYS)]
 #[kube(validation = rules::CACHE_IS_ANNOUNCED)]
-#[x_kube(validation = rules::SIZE_IN_BLOCKS, validation = rules::PIN_STAYS)]
+#[x_kube(validation = rules::SIZE_IN_BLOCKS, validation = rules::PIN_STAYS, validation = rules::SOURCE_STAYS)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LunSpec {
     /// Name of the `LunPool` that holds the data. It cannot change.
@@ -44,6 +44,9 @@ pub struct LunSpec {
     #[serde(default = "default_block_size")]
     #[x_kube(validation = rules::BLOCK_SIZE, validation = rules::BLOCK_SIZE_STAYS)]
     pub block_size: u32,
+    /// What the Lun holds at first; without it, zeroes. It cannot change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<LunSource>,
     /// Pins the Lun to a node: no other may serve it. Once set it cannot change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
@@ -69,6 +72,24 @@ pub struct LunSpec {
 
 fn default_block_size() -> u32 {
     512
+}
+
+/// Where a Lun's first bytes come from: exactly one of these, of the Lun's namespace, in the same pool. The Lun is
+/// served by the node that holds them, and is of the same block size and no smaller.
+#[derive(KubeSchema, Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[x_kube(validation = rules::ONE_SOURCE)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LunSource {
+    /// Name of a LunSnapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = rules::SNAPSHOT_NAME)]
+    pub snapshot: Option<String>,
+    /// Name of a Lun, which is copied as it is at one instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = rules::LUN_NAME)]
+    pub lun: Option<String>,
 }
 
 /// One initiator that may use the LUN: a client, by its iSCSI name, or a node of the cluster.

@@ -67,4 +67,7 @@ pub struct NodePool {
     /// Bytes of the largest volume that it can hold.
     #[serde(default)]
     pub max_volume: u64,
+    /// Whether its storage takes snapshots and makes clones.
+    #[serde(default)]
+    pub snapshots: bool,
 }

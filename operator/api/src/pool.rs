@@ -81,7 +81,7 @@ pub struct LunPoolStatus {
     /// Luns that use the pool.
     #[serde(default)]
     pub luns: u32,
-    /// `Ready`: a node can serve it; `Released`, while it is being deleted: nothing uses it any more.
+    /// `Ready`: a node can serve it; `Snapshots`: its storage takes them; `Released`, while it is being deleted: nothing uses it any more.
     #[serde(default)]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,

@@ -53,6 +53,42 @@ pub const BLOCK_SIZE_STAYS: Rule = (
     "blockSize cannot change: what is on the device is laid out in it; create another Lun and copy",
 );
 
+/// What a Lun holds at first is history afterwards.
+pub const SOURCE_STAYS: Rule = (
+    "has(self.source) == has(oldSelf.source) && (!has(self.source) || self.source == oldSelf.source)",
+    "source cannot change: it says what the Lun held at first; create another Lun",
+);
+/// The union of sources.
+pub const ONE_SOURCE: Rule = (
+    "[has(self.snapshot), has(self.lun)].filter(set, set).size() == 1",
+    "source has either a snapshot or a lun: write exactly one",
+);
+/// A name that Kubernetes gives to snapshots.
+pub const SNAPSHOT_NAME: Rule = (
+    "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+    "snapshot must be the name of a LunSnapshot of this namespace: lower-case letters, digits, '-' and '.'",
+);
+/// A name that Kubernetes gives to Luns.
+pub const LUN_NAME: Rule = (
+    "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+    "lun must be the name of a Lun of this namespace: lower-case letters, digits, '-' and '.' (see: kubectl get luns)",
+);
+/// A snapshot is of one time and one Lun.
+pub const SNAPSHOT_STAYS: Rule = ("self == oldSelf", "a LunSnapshot cannot change: create another");
+/// A word that objects can be labelled with.
+pub const GROUP_NAME: Rule = (
+    "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+    "group.name must have lower-case letters, digits, '-' and '.' only",
+);
+/// One alone is no group, and a barrier over more is nothing that a node should hold.
+pub const GROUP_MEMBERS: Rule = ("self >= 1 && self <= 100", "group.members must be from 1 to 100");
+/// Where its bytes are is not forgotten.
+pub const SNAPSHOT_STATUS_STAYS: Rule = (
+    "!has(oldSelf.status) || !has(oldSelf.status.node) || \
+     (has(self.status) && has(self.status.node) && self.status.node == oldSelf.status.node)",
+    "status.node cannot change: a snapshot's bytes are where its Lun was",
+);
+
 /// A name that Kubernetes gives to nodes.
 pub const NODE_NAME: Rule = (
     "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",

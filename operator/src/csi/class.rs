@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use lunette_api::WriteCache;
+use lunette_api::{Qos, QosError, Size, WriteCache};
 use thiserror::Error;
 
 use super::failure::{Failure, Kind};
@@ -27,13 +27,18 @@ const BLOCK_SIZE: &str = "blockSize";
 const MKFS_OPTIONS: &str = "mkfsOptions";
 const WRITE_CACHE: &str = "writeCache";
 const CHAP: &str = "chap";
+const IOPS: &str = "iops";
+const READ_IOPS: &str = "readIops";
+const WRITE_IOPS: &str = "writeIops";
+const BYTES_PER_SECOND: &str = "bytesPerSecond";
+const BURST_SECONDS: &str = "burstSeconds";
 /// What provisioner and resizer add with `--extra-create-metadata` and `--extra-modify-metadata`.
 const PVC_NAME: &str = "csi.storage.k8s.io/pvc/name";
 const PVC_NAMESPACE: &str = "csi.storage.k8s.io/pvc/namespace";
 const PV_NAME: &str = "csi.storage.k8s.io/pv/name";
 
 /// All that a user may give.
-pub const PARAMETERS: [Parameter; 6] = [
+pub const PARAMETERS: [Parameter; 11] = [
     Parameter {
         name: POOL,
         values: "name of a LunPool",
@@ -78,6 +83,41 @@ pub const PARAMETERS: [Parameter; 6] = [
             volume, made when the volume is attached and gone when it is detached.",
         mutable: false,
     },
+    Parameter {
+        name: IOPS,
+        values: "number from 50; `none`",
+        default: "`none`",
+        meaning: "Reads and writes a second at most, taken together. Not with `readIops` or `writeIops`.",
+        mutable: true,
+    },
+    Parameter {
+        name: READ_IOPS,
+        values: "number from 50; `none`",
+        default: "`none`",
+        meaning: "Reads a second at most.",
+        mutable: true,
+    },
+    Parameter {
+        name: WRITE_IOPS,
+        values: "number from 50; `none`",
+        default: "`none`",
+        meaning: "Writes a second at most, discards among them.",
+        mutable: true,
+    },
+    Parameter {
+        name: BYTES_PER_SECOND,
+        values: "quantity from `4Mi`; `none`",
+        default: "`none`",
+        meaning: "Bytes a second at most that reads and writes transfer together.",
+        mutable: true,
+    },
+    Parameter {
+        name: BURST_SECONDS,
+        values: "number up to 3600",
+        default: "`0`",
+        meaning: "Seconds for which unused allowance is saved up, to be spent at full speed. It needs a limit.",
+        mutable: true,
+    },
 ];
 
 /// What the driver understands but no user gives.
@@ -94,6 +134,8 @@ pub struct Class {
     pub mkfs_options: Option<String>,
     /// When writes are acknowledged.
     pub write_cache: WriteCache,
+    /// How much I/O it may do at most.
+    pub qos: Option<Qos>,
     /// Whether nodes log in with CHAP.
     pub chap: bool,
     /// For whom it is.
@@ -133,6 +175,9 @@ pub enum ClassError {
         /// What it may be.
         allowed: &'static str,
     },
+    /// Limits that cannot be kept.
+    #[error("parameters of QoS cannot be kept: {0}")]
+    Qos(#[from] QosError),
 }
 
 impl Failure for ClassError {
@@ -158,15 +203,18 @@ impl Class {
         }
         let text = |key: &str| given.get(key).filter(|value| !value.is_empty()).cloned();
         file_system(given.get(FS_TYPE))?;
-        let write_cache = match Change::read(mutable)?.write_cache {
+        let change = Change::read(mutable)?;
+        let write_cache = match change.write_cache {
             Some(write_cache) => write_cache,
             None => write_cache(given.get(WRITE_CACHE))?.unwrap_or_default(),
         };
+        let qos = change.limits.over(Limits::read(given)?.over(None)?)?;
         Ok(Self {
             pool: text(POOL).ok_or(ClassError::NoPool)?,
             block_size: block_size(given.get(BLOCK_SIZE))?,
             mkfs_options: text(MKFS_OPTIONS),
             write_cache,
+            qos,
             chap: chap(given.get(CHAP))?,
             claim: Claim { namespace: text(PVC_NAMESPACE), name: text(PVC_NAME), volume: text(PV_NAME) },
         })
@@ -174,10 +222,12 @@ impl Class {
 }
 
 /// What a VolumeAttributesClass changes, understood.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
     /// When writes are acknowledged from now on.
     pub write_cache: Option<WriteCache>,
+    /// Which limits are kept from now on.
+    pub limits: Limits,
 }
 
 impl Change {
@@ -190,8 +240,77 @@ impl Change {
         if let Some(key) = given.keys().filter(|key| !is_mutable(key)).min() {
             return Err(ClassError::NotMutable(key.clone()));
         }
-        Ok(Self { write_cache: write_cache(given.get(WRITE_CACHE))? })
+        Ok(Self { write_cache: write_cache(given.get(WRITE_CACHE))?, limits: Limits::read(given)? })
     }
+}
+
+/// The limits that a class gives. Of those that it does not give (the outer `None`), what was set stays; `none` (the
+/// inner one) lifts a limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    iops: Option<Option<u32>>,
+    read_iops: Option<Option<u32>>,
+    write_iops: Option<Option<u32>>,
+    bytes_per_second: Option<Option<Size>>,
+    burst_seconds: Option<u32>,
+}
+
+impl Limits {
+    fn read(given: &HashMap<String, String>) -> Result<Self, ClassError> {
+        Ok(Self {
+            iops: rate(given, IOPS)?,
+            read_iops: rate(given, READ_IOPS)?,
+            write_iops: rate(given, WRITE_IOPS)?,
+            bytes_per_second: given.get(BYTES_PER_SECOND).map(|text| limit(text).map(Size::Quantity)),
+            burst_seconds: given
+                .get(BURST_SECONDS)
+                .map(|text| number(BURST_SECONDS, text, "a whole number of seconds"))
+                .transpose()?,
+        })
+    }
+
+    /// These limits, and of those that were set the ones of which nothing is said here.
+    ///
+    /// # Errors
+    /// When what comes of it cannot be kept.
+    pub fn over(&self, set: Option<Qos>) -> Result<Option<Qos>, ClassError> {
+        if *self == Self::default() {
+            return Ok(set);
+        }
+        let set = set.unwrap_or_default();
+        let qos = Qos {
+            iops: self.iops.unwrap_or(set.iops),
+            read_iops: self.read_iops.unwrap_or(set.read_iops),
+            write_iops: self.write_iops.unwrap_or(set.write_iops),
+            bytes_per_second: self.bytes_per_second.clone().unwrap_or(set.bytes_per_second),
+            burst_seconds: self.burst_seconds.unwrap_or(set.burst_seconds),
+        };
+        let says_none =
+            [self.iops, self.read_iops, self.write_iops].contains(&Some(None)) || self.bytes_per_second == Some(None);
+        let limits_nothing = Qos { burst_seconds: 0, ..qos.clone() } == Qos::default();
+        if limits_nothing && says_none {
+            return Ok(None);
+        }
+        qos.check()?;
+        Ok(Some(qos))
+    }
+}
+
+/// What lifts a limit.
+const NONE: &str = "none";
+
+fn limit(text: &str) -> Option<String> {
+    (text != NONE).then(|| text.to_owned())
+}
+
+fn rate(given: &HashMap<String, String>, name: &'static str) -> Result<Option<Option<u32>>, ClassError> {
+    let read =
+        |text: &String| limit(text).map(|text| number(name, &text, "a whole number from 50, or none")).transpose();
+    given.get(name).map(read).transpose()
+}
+
+fn number(name: &'static str, text: &str, allowed: &'static str) -> Result<u32, ClassError> {
+    text.parse().map_err(|_| wrong(name, text, allowed))
 }
 
 /// Whether a file system is one of ours; empty is the default.
@@ -254,6 +373,7 @@ mod tests {
             block_size: 512,
             mkfs_options: None,
             write_cache: WriteCache::WriteBack,
+            qos: None,
             chap: true,
             claim: Claim::default(),
         };
@@ -302,10 +422,50 @@ mod tests {
         let change = |pairs: &[(&str, &str)]| Change::read(&map(pairs));
         assert_eq!(change(&[]), Ok(Change::default()));
         let through = Some(WriteCache::WriteThrough);
-        assert_eq!(change(&[("writeCache", "WriteThrough")]), Ok(Change { write_cache: through }));
+        assert_eq!(change(&[("writeCache", "WriteThrough")]), Ok(Change { write_cache: through, ..Change::default() }));
         assert_eq!(change(&[("pool", "other")]), Err(ClassError::NotMutable("pool".to_owned())));
         let both =
             Class::read(&map(&[("pool", "p"), ("writeCache", "WriteBack")]), &map(&[("writeCache", "WriteThrough")]));
         assert_eq!(both.map(|class| class.write_cache), Ok(WriteCache::WriteThrough));
+    }
+
+    #[test]
+    fn limits_of_an_attributes_class_go_over_those_of_the_storage_class() {
+        let qos = |given: &[(&str, &str)], over: &[(&str, &str)]| {
+            let given: Vec<_> = [("pool", "p")].into_iter().chain(given.iter().copied()).collect();
+            Class::read(&map(&given), &map(over)).map(|class| class.qos)
+        };
+        assert_eq!(qos(&[], &[]), Ok(None));
+        let limited = Qos { iops: Some(500), burst_seconds: 10, ..Qos::default() };
+        let both = [("iops", "500"), ("burstSeconds", "10")];
+        assert_eq!(qos(&both, &[]), Ok(Some(limited.clone())));
+        assert_eq!(qos(&both, &[("iops", "900")]), Ok(Some(Qos { iops: Some(900), ..limited.clone() })));
+        let bytes = Some(Size::Quantity("100Mi".to_owned()));
+        let with_bytes = Qos { bytes_per_second: bytes, ..limited };
+        assert_eq!(qos(&both, &[("bytesPerSecond", "100Mi")]), Ok(Some(with_bytes)));
+        assert_eq!(qos(&both, &[("iops", "none")]), Ok(None), "a saving without a limit is nothing");
+        let by_kind = Qos { read_iops: Some(60), write_iops: Some(70), burst_seconds: 10, ..Qos::default() };
+        let change = [("iops", "none"), ("readIops", "60"), ("writeIops", "70")];
+        assert_eq!(qos(&both, &change), Ok(Some(by_kind)));
+    }
+
+    #[test]
+    fn limits_that_cannot_be_kept_are_refused_with_the_words_of_the_api() {
+        for (given, says) in [
+            (vec![("iops", "many")], "parameter \"iops\" is \"many\": it must be a whole number from 50, or none"),
+            (
+                vec![("burstSeconds", "-1")],
+                "parameter \"burstSeconds\" is \"-1\": it must be a whole number of seconds",
+            ),
+            (vec![("iops", "49")], "parameters of QoS cannot be kept: limits of IOPS must be at least 50"),
+            (vec![("iops", "60"), ("readIops", "60")], "parameters of QoS cannot be kept: qos.iops limits reads and"),
+            (vec![("bytesPerSecond", "1Mi")], "parameters of QoS cannot be kept: bytesPerSecond must be at least 4Mi"),
+            (vec![("bytesPerSecond", "fast")], "parameters of QoS cannot be kept: bytesPerSecond must be bytes, or"),
+            (vec![("burstSeconds", "5")], "parameters of QoS cannot be kept: qos must set a limit"),
+        ] {
+            let given: Vec<_> = [("pool", "p")].into_iter().chain(given).collect();
+            let refused = read(&given).expect_err("refused").to_string();
+            assert!(refused.starts_with(says), "{refused}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use lunette_api::csi::VolumeId;
-use lunette_api::{Lun, LunNode, LunPool};
+use lunette_api::{Lun, LunNode, LunPool, LunSnapshot};
 use serde_json::Value;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -14,27 +14,27 @@ use super::deadline::Deadline;
 use super::failure::Kind;
 use crate::error::{Error, ErrorKind};
 
-/// What became of a Lun that was to be created.
+/// What became of an object that was to be created.
 #[derive(Clone, Debug)]
-pub enum Creation {
+pub enum Creation<K = Lun> {
     /// It is there.
-    Created(Box<Lun>),
+    Created(Box<K>),
     /// There was one of that name.
     Exists,
 }
 
 /// A wait that brought nothing.
 #[derive(Debug, Error)]
-pub enum WaitError {
-    /// The time is up. The Lun as it was last seen.
+pub enum WaitError<K = Lun> {
+    /// The time is up. The object as it was last seen.
     #[error("the time is up")]
-    TimedOut(Box<Lun>),
+    TimedOut(Box<K>),
     /// The API server could not be asked.
     #[error(transparent)]
     Api(#[from] Error),
 }
 
-/// The Luns, pools, nodes and Secrets of the cluster.
+/// The Luns, snapshots, pools, nodes and Secrets of the cluster.
 pub trait Cluster: Send + Sync + 'static {
     /// Whether it can be relied on: its Luns have been seen.
     fn is_ready(&self) -> bool;
@@ -81,20 +81,43 @@ pub trait Cluster: Send + Sync + 'static {
         deadline: Deadline,
         wanted: impl Fn(&Lun) -> bool + Send + Sync,
     ) -> impl Future<Output = Result<Option<Lun>, WaitError>> + Send;
+
+    /// The snapshot as it is stored now.
+    fn snapshot(&self, id: &VolumeId) -> impl Future<Output = Result<Option<LunSnapshot>, Error>> + Send;
+
+    /// Every snapshot; `None` before they have been seen.
+    fn snapshots(&self) -> Option<Vec<LunSnapshot>>;
+
+    /// Creates a snapshot.
+    fn create_snapshot(
+        &self,
+        snapshot: &LunSnapshot,
+    ) -> impl Future<Output = Result<Creation<LunSnapshot>, Error>> + Send;
+
+    /// Begins the deletion of that very snapshot; one that is gone is as good.
+    fn delete_snapshot(&self, snapshot: &LunSnapshot) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Waits until that very snapshot is as wanted; `None` when it is gone.
+    fn wait_snapshot(
+        &self,
+        snapshot: &LunSnapshot,
+        deadline: Deadline,
+        wanted: impl Fn(&LunSnapshot) -> bool + Send + Sync,
+    ) -> impl Future<Output = Result<Option<LunSnapshot>, WaitError<LunSnapshot>>> + Send;
 }
 
 /// Waits until what `look` finds is as wanted, looking again with each change; `None` when it finds none.
 ///
 /// # Errors
 /// The time is up, or it could not be looked for.
-pub async fn wait_until<T, F>(
+pub async fn wait_until<K, T, F>(
     mut changes: watch::Receiver<T>,
     deadline: Deadline,
     look: impl Fn() -> F,
-    wanted: impl Fn(&Lun) -> bool,
-) -> Result<Option<Lun>, WaitError>
+    wanted: impl Fn(&K) -> bool,
+) -> Result<Option<K>, WaitError<K>>
 where
-    F: Future<Output = Result<Option<Lun>, Error>>,
+    F: Future<Output = Result<Option<K>, Error>>,
 {
     loop {
         changes.borrow_and_update();

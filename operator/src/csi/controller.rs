@@ -11,15 +11,17 @@ use tonic::{Request, Response, Status};
 use super::cluster::Cluster;
 use super::deadline::Deadline;
 use super::failure::{Failure, answer};
-use super::group::NoSnapshots;
 use super::list::Page;
-use super::{Driver, capacity, create, delete, expand, health, list, modify, publish, unpublish, validate, volume};
+use super::{
+    Driver, capacity, create, create_snapshot, delete, delete_snapshot, expand, health, list, list_snapshots, modify,
+    publish, snapshot, unpublish, validate, volume,
+};
 
 /// The service.
 pub struct ControllerService<C>(pub Arc<Driver<C>>);
 
 /// What works, alpha or not; nothing else is listed.
-const CAPABILITIES: [Capability; 12] = [
+const CAPABILITIES: [Capability; 16] = [
     Capability::CreateDeleteVolume,
     Capability::PublishUnpublishVolume,
     Capability::PublishReadonly,
@@ -32,6 +34,10 @@ const CAPABILITIES: [Capability; 12] = [
     Capability::ModifyVolume,
     Capability::GetVolumeHealth,
     Capability::ListVolumeHealth,
+    Capability::CreateDeleteSnapshot,
+    Capability::ListSnapshots,
+    Capability::GetSnapshot,
+    Capability::CloneVolume,
 ];
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -193,19 +199,39 @@ impl<C: Cluster> Controller for ControllerService<C> {
         wrap("ControllerModifyVolume", modified.await.map(|()| csi::ControllerModifyVolumeResponse {}))
     }
 
-    async fn create_snapshot(&self, _: Request<csi::CreateSnapshotRequest>) -> Answer<csi::CreateSnapshotResponse> {
-        wrap("CreateSnapshot", Err(NoSnapshots))
+    async fn create_snapshot(&self, call: Request<csi::CreateSnapshotRequest>) -> Answer<csi::CreateSnapshotResponse> {
+        let deadline = Deadline::of(call.metadata());
+        let created = async {
+            let request = create_snapshot::Request::read(call.get_ref())?;
+            create_snapshot::create(&self.0, &request, deadline).await
+        };
+        let response = |made| csi::CreateSnapshotResponse { snapshot: Some(snapshot::of(&made)) };
+        wrap("CreateSnapshot", created.await.map(response))
     }
 
-    async fn delete_snapshot(&self, _: Request<csi::DeleteSnapshotRequest>) -> Answer<csi::DeleteSnapshotResponse> {
-        wrap("DeleteSnapshot", Err(NoSnapshots))
+    async fn delete_snapshot(&self, call: Request<csi::DeleteSnapshotRequest>) -> Answer<csi::DeleteSnapshotResponse> {
+        let deadline = Deadline::of(call.metadata());
+        let deleted = async {
+            match delete_snapshot::read(call.get_ref())? {
+                Some(id) => delete_snapshot::delete(&self.0, &id, deadline).await,
+                None => Ok(()),
+            }
+        };
+        wrap("DeleteSnapshot", deleted.await.map(|()| csi::DeleteSnapshotResponse {}))
     }
 
-    async fn list_snapshots(&self, _: Request<csi::ListSnapshotsRequest>) -> Answer<csi::ListSnapshotsResponse> {
-        wrap("ListSnapshots", Err(NoSnapshots))
+    async fn list_snapshots(&self, call: Request<csi::ListSnapshotsRequest>) -> Answer<csi::ListSnapshotsResponse> {
+        let request = list_snapshots::Request::read(call.get_ref());
+        let entry = |found| csi::list_snapshots_response::Entry { snapshot: Some(snapshot::of(&found)) };
+        let response = |(found, next_token): (Vec<_>, _)| csi::ListSnapshotsResponse {
+            entries: found.into_iter().map(entry).collect(),
+            next_token,
+        };
+        wrap("ListSnapshots", request.and_then(|request| list_snapshots::list(&self.0, &request)).map(response))
     }
 
-    async fn get_snapshot(&self, _: Request<csi::GetSnapshotRequest>) -> Answer<csi::GetSnapshotResponse> {
-        wrap("GetSnapshot", Err(NoSnapshots))
+    async fn get_snapshot(&self, call: Request<csi::GetSnapshotRequest>) -> Answer<csi::GetSnapshotResponse> {
+        let response = |found| csi::GetSnapshotResponse { snapshot: Some(snapshot::of(&found)) };
+        wrap("GetSnapshot", list_snapshots::get(&self.0, &call.get_ref().snapshot_id).await.map(response))
     }
 }

@@ -15,6 +15,7 @@ use super::cluster::{self, Cluster, Creation, WaitError};
 use super::deadline::Deadline;
 use super::failure::{Failure, Kind};
 use super::parse::{self, ParseError, Range, RangeError};
+use super::source::{Origin, Source, SourceError};
 use super::volume::{CHAP, MANAGER, MKFS_OPTIONS, PV_NAME, PVC_NAME, VOLUME_NAME};
 use super::{Driver, name, progress, volume};
 use crate::error::Error;
@@ -33,6 +34,8 @@ pub struct Request {
     pub class: Class,
     /// Where it is wanted, best first.
     pub nodes: Vec<String>,
+    /// What it is to be made from.
+    pub source: Option<Source>,
 }
 
 /// Why there is no volume.
@@ -47,9 +50,9 @@ pub enum CreateError {
     /// Its size is.
     #[error(transparent)]
     Range(#[from] RangeError),
-    /// It is to be made from something.
-    #[error("volumes cannot be made from snapshots or from other volumes yet: leave dataSource out")]
-    Source,
+    /// What it is to be made from is of no use.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// Another call is at it.
     #[error(transparent)]
     InFlight(#[from] InFlight),
@@ -110,7 +113,7 @@ impl Failure for CreateError {
             Self::Parse(error) => error.kind(),
             Self::Class(error) => error.kind(),
             Self::Range(error) => error.kind(),
-            Self::Source => Kind::Invalid,
+            Self::Source(error) => error.kind(),
             Self::InFlight(_) | Self::Deleting(_) => Kind::Busy,
             Self::NoPool(_) | Self::UnknownClaim(_) => Kind::Precondition,
             Self::NotAllowed { .. } => Kind::Forbidden,
@@ -133,14 +136,12 @@ impl Request {
             return Err(ParseError::LongName(name.len()).into());
         }
         parse::uses(&call.volume_capabilities)?;
-        if call.volume_content_source.as_ref().is_some_and(|source| source.r#type.is_some()) {
-            return Err(CreateError::Source);
-        }
         Ok(Self {
             name: name.to_owned(),
             range: Range::read(call.capacity_range.as_ref())?,
             class: Class::read(&call.parameters, &call.mutable_parameters)?,
             nodes: parse::preferred_nodes(call.accessibility_requirements.as_ref()),
+            source: Source::read(call.volume_content_source.as_ref())?,
         })
     }
 }
@@ -183,18 +184,24 @@ fn difference(lun: &Lun, request: &Request) -> Option<String> {
     let made_for = lun.annotations().get(VOLUME_NAME).map_or("none of CSI's", String::as_str);
     let limit = range.limit.map_or_else(String::new, |limit| format!(" and at most {limit}"));
     let (pool, block) = (&lun.spec.pool, lun.spec.block_size);
+    let source = request.source.as_ref().map(Source::spec);
     let all = [
         (made_for == request.name, format!("volume is {made_for}, not {}", request.name)),
         (range.contains(bytes), format!("size is {bytes} bytes, not at least {}{limit}", range.required)),
         (*pool == class.pool, format!("pool is {pool}, not {}", class.pool)),
         (block == class.block_size, format!("block size is {block}, not {}", class.block_size)),
+        (lun.spec.source == source, "source is another: it was not made from what is asked for".to_owned()),
     ];
     all.into_iter().find(|(same, _)| !same).map(|(_, what)| what)
 }
 
 async fn make<C: Cluster>(driver: &Driver<C>, id: &VolumeId, request: &Request) -> Result<Lun, CreateError> {
     let class = &request.class;
-    let bytes = request.range.size(class.block_size)?;
+    let origin = match &request.source {
+        Some(source) => Some(source.find(driver).await?),
+        None => None,
+    };
+    let bytes = size(request, origin.as_ref())?;
     let pool = driver.cluster.pool(&class.pool).await?.ok_or_else(|| CreateError::NoPool(class.pool.clone()))?;
     admits(&pool.spec.namespaces, id, class)?;
     let nodes = driver.cluster.nodes().await?;
@@ -207,6 +214,19 @@ async fn make<C: Cluster>(driver: &Driver<C>, id: &VolumeId, request: &Request) 
         Creation::Created(lun) => Ok(*lun),
         Creation::Exists => driver.cluster.lun(id).await?.ok_or_else(|| CreateError::Deleting(id.clone())),
     }
+}
+
+/// Bytes of the volume: of one that is made from another, at least as many as that has.
+fn size(request: &Request, origin: Option<&Origin>) -> Result<u64, CreateError> {
+    let (range, block) = (request.range, request.class.block_size);
+    let Some(Origin { bytes: least, pool }) = origin else { return Ok(range.size(block)?) };
+    if let Some(there) = pool.as_ref().filter(|there| **there != request.class.pool) {
+        return Err(SourceError::OtherPool { there: there.clone() }.into());
+    }
+    // Who asks for nothing in particular gets what there is.
+    let wanted = if range.required == 0 { Range { required: *least, ..range } } else { range };
+    let bytes = wanted.size(block)?;
+    if bytes < *least { Err(SourceError::TooSmall { least: *least }.into()) } else { Ok(bytes) }
 }
 
 /// Whether the pool is for the claim's namespace, and for the one where the Luns of volumes are.
@@ -234,10 +254,11 @@ fn lun(id: &VolumeId, request: &Request, bytes: u64) -> Lun {
         pool: class.pool.clone(),
         size: Size::Quantity(bytes.to_string()),
         block_size: class.block_size,
+        source: request.source.as_ref().map(Source::spec),
         node_name: None,
         initiators: Vec::new(),
         write_cache: class.write_cache,
-        qos: None,
+        qos: class.qos.clone(),
         // Kubernetes calls DeleteVolume only where the PersistentVolume's own policy says so.
         reclaim_policy: ReclaimPolicy::Delete,
     };

@@ -25,8 +25,6 @@ pub enum Kind {
     OutOfRange,
     /// Not for this caller.
     Forbidden,
-    /// The driver cannot do this at all.
-    Unimplemented,
     /// The cluster does not answer, or nothing can serve the volume now.
     Unavailable,
     /// It goes on, and the caller's time is up.
@@ -46,7 +44,6 @@ impl Kind {
             Self::Precondition => Code::FailedPrecondition,
             Self::OutOfRange => Code::OutOfRange,
             Self::Forbidden => Code::PermissionDenied,
-            Self::Unimplemented => Code::Unimplemented,
             Self::Unavailable => Code::Unavailable,
             Self::Deadline => Code::DeadlineExceeded,
             Self::Internal => Code::Internal,
@@ -74,7 +71,7 @@ pub fn answer(call: &'static str, failure: &dyn Failure) -> Status {
 mod tests {
     use super::*;
 
-    const KINDS: [Kind; 11] = [
+    const KINDS: [Kind; 10] = [
         Kind::Invalid,
         Kind::NotFound,
         Kind::Exists,
@@ -82,7 +79,6 @@ mod tests {
         Kind::Precondition,
         Kind::OutOfRange,
         Kind::Forbidden,
-        Kind::Unimplemented,
         Kind::Unavailable,
         Kind::Deadline,
         Kind::Internal,
@@ -108,11 +104,11 @@ mod tests {
             | Code::FailedPrecondition
             | Code::OutOfRange
             | Code::PermissionDenied
-            | Code::Unimplemented
             | Code::Internal => Provisioner::Over,
             // Said by gRPC itself, or wrong for us: a volume that no node has room for is OUT_OF_RANGE, since
             // after RESOURCE_EXHAUSTED the provisioner would ask for ever.
             Code::Ok
+            | Code::Unimplemented
             | Code::Cancelled
             | Code::Unknown
             | Code::ResourceExhausted

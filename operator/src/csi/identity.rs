@@ -42,6 +42,7 @@ impl<C: Cluster> Identity for IdentityService<C> {
         let online = VolumeExpansion { r#type: volume_expansion::Type::Online.into() };
         let capabilities = vec![
             service(service::Type::ControllerService),
+            service(service::Type::GroupControllerService),
             service(service::Type::VolumeAccessibilityConstraints),
             PluginCapability { r#type: Some(Type::VolumeExpansion(online)) },
         ];

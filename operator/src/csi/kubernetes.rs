@@ -1,5 +1,7 @@
-//! The cluster behind an API server: reads are asked of it, waits look at one watch of all Luns.
+//! The cluster behind an API server: reads are asked of it, waits look at one watch of all Luns, and one of all
+//! snapshots.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -11,7 +13,8 @@ use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch_stream};
 use kube::{Api, Client, Resource, ResourceExt};
 use lunette_api::csi::VolumeId;
-use lunette_api::{Lun, LunNode, LunPool};
+use lunette_api::{Lun, LunNode, LunPool, LunSnapshot};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -28,27 +31,36 @@ pub struct Kubernetes {
     seen: Store<Guarded<Lun>>,
     /// Changes whenever `seen` does; true once it has seen all.
     changes: watch::Receiver<bool>,
+    snapshots_seen: Store<Guarded<LunSnapshot>>,
+    /// As `changes`, of snapshots.
+    snapshot_changes: watch::Receiver<bool>,
 }
 
 impl Kubernetes {
     /// Begins to watch, for as long as the process lives.
     pub fn watching(client: Client) -> Self {
-        let (seen, writer) = store();
-        let (tell, changes) = watch::channel(false);
-        let luns: Api<Guarded<Lun>> = Api::all(client.clone());
-        let events = reflector(writer, watch_stream(luns, watcher::Config::default()).default_backoff());
-        tokio::spawn(events.for_each(move |event| {
-            match event {
-                Ok(event) => tell.send_modify(|all: &mut bool| *all |= matches!(event, Event::InitDone)),
-                Err(error) => tracing::warn!(%error, "the watch of Luns is interrupted; trying again"),
-            }
-            std::future::ready(())
-        }));
-        Self { client, seen, changes }
+        let (seen, changes) = follow(Api::all(client.clone()));
+        let (snapshots_seen, snapshot_changes) = follow(Api::all(client.clone()));
+        Self { client, seen, changes, snapshots_seen, snapshot_changes }
     }
 
     fn luns_of(&self, namespace: &str) -> Api<Lun> {
         Api::namespaced(self.client.clone(), namespace)
+    }
+
+    fn snapshots_of(&self, namespace: &str) -> Api<LunSnapshot> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// That very snapshot, as [`look`](Self::look).
+    async fn look_snapshot(&self, snapshot: &LunSnapshot) -> Result<Option<LunSnapshot>, Error> {
+        let id = super::snapshot::id(snapshot);
+        let seen = self.snapshots_seen.get(&ObjectRef::new(&id.name).within(&id.namespace));
+        let seen = seen.as_ref().and_then(readable).filter(|seen| seen.uid() == snapshot.uid());
+        match seen {
+            Some(seen) => Ok(Some(seen)),
+            None => Ok(self.snapshot(&id).await?.filter(|now| now.uid() == snapshot.uid())),
+        }
     }
 
     fn secrets_of(&self, lun: &Lun) -> Api<Secret> {
@@ -66,8 +78,27 @@ impl Kubernetes {
     }
 }
 
-fn readable(object: &Arc<Guarded<Lun>>) -> Option<Lun> {
+fn readable<K: Clone>(object: &Arc<Guarded<K>>) -> Option<K> {
     object.0.as_ref().ok().cloned()
+}
+
+/// Watches a kind for as long as the process lives: what it shows, and what changes whenever that does, and is true once
+/// all was seen.
+fn follow<K>(api: Api<Guarded<K>>) -> (Store<Guarded<K>>, watch::Receiver<bool>)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let (seen, writer) = store();
+    let (tell, changes) = watch::channel(false);
+    let events = reflector(writer, watch_stream(api, watcher::Config::default()).default_backoff());
+    tokio::spawn(events.for_each(move |event| {
+        match event {
+            Ok(event) => tell.send_modify(|all: &mut bool| *all |= matches!(event, Event::InitDone)),
+            Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "the watch is interrupted; trying again"),
+        }
+        std::future::ready(())
+    }));
+    (seen, changes)
 }
 
 impl Cluster for Kubernetes {
@@ -161,6 +192,44 @@ impl Cluster for Kubernetes {
         wanted: impl Fn(&Lun) -> bool + Send + Sync,
     ) -> Result<Option<Lun>, WaitError> {
         cluster::wait_until(self.changes.clone(), deadline, || self.look(lun), wanted).await
+    }
+
+    async fn snapshot(&self, id: &VolumeId) -> Result<Option<LunSnapshot>, Error> {
+        let found = self.snapshots_of(&id.namespace).get_opt(&id.name).await;
+        found.map_err(Error::api(format!("read LunSnapshot {id}")))
+    }
+
+    fn snapshots(&self) -> Option<Vec<LunSnapshot>> {
+        let all_seen = *self.snapshot_changes.borrow();
+        all_seen.then(|| self.snapshots_seen.state().iter().filter_map(readable).collect())
+    }
+
+    async fn create_snapshot(&self, snapshot: &LunSnapshot) -> Result<Creation<LunSnapshot>, Error> {
+        let api = self.snapshots_of(&snapshot.namespace().unwrap_or_default());
+        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        match api.create(&params, snapshot).await {
+            Ok(snapshot) => Ok(Creation::Created(Box::new(snapshot))),
+            Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(Creation::Exists),
+            Err(error) => Err(Error::api(format!("create LunSnapshot {}", snapshot.name_any()))(error)),
+        }
+    }
+
+    async fn delete_snapshot(&self, snapshot: &LunSnapshot) -> Result<(), Error> {
+        let api = self.snapshots_of(&snapshot.namespace().unwrap_or_default());
+        let preconditions = Some(Preconditions { uid: snapshot.uid(), resource_version: None });
+        let params = DeleteParams { preconditions, ..DeleteParams::default() };
+        let name = snapshot.name_any();
+        gone(api.delete(&name, &params).await, format!("delete LunSnapshot {name}"))
+    }
+
+    async fn wait_snapshot(
+        &self,
+        snapshot: &LunSnapshot,
+        deadline: Deadline,
+        wanted: impl Fn(&LunSnapshot) -> bool + Send + Sync,
+    ) -> Result<Option<LunSnapshot>, WaitError<LunSnapshot>> {
+        let changes = self.snapshot_changes.clone();
+        cluster::wait_until(changes, deadline, || self.look_snapshot(snapshot), wanted).await
     }
 }
 

@@ -26,6 +26,9 @@ pub enum ListError {
     /// There is no such volume.
     #[error("there is no volume {0}")]
     NoVolume(String),
+    /// There is no such snapshot.
+    #[error("there is no snapshot {0}")]
+    NoSnapshot(String),
     /// Nothing is known yet, which is not the same as that there is nothing.
     #[error("the Luns have not been seen yet: the driver has just started, or does not reach the API server")]
     NotSeen,
@@ -40,7 +43,7 @@ impl Failure for ListError {
             Self::Parse(error) => error.kind(),
             // As CSI asks: the caller begins again.
             Self::Token(_) => Kind::Busy,
-            Self::NoVolume(_) => Kind::NotFound,
+            Self::NoVolume(_) | Self::NoSnapshot(_) => Kind::NotFound,
             Self::NotSeen => Kind::Unavailable,
             Self::Api(error) => cluster::kind(error),
         }

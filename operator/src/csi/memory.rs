@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use kube::ResourceExt;
 use kube::core::Status;
 use lunette_api::csi::VolumeId;
-use lunette_api::{Lun, LunNode, LunPool};
+use lunette_api::{Lun, LunNode, LunPool, LunSnapshot};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -22,6 +22,9 @@ const GI: u64 = 1 << 30;
 #[derive(Default)]
 pub struct State {
     pub luns: BTreeMap<VolumeId, Lun>,
+    pub snapshots: BTreeMap<VolumeId, LunSnapshot>,
+    /// The pool's file system cannot.
+    pub takes_no_snapshots: bool,
     /// Passwords, by the Secrets' names.
     pub secrets: BTreeMap<String, String>,
     pub pool_namespaces: Vec<String>,
@@ -58,6 +61,8 @@ impl Memory {
             state.agent_is_silent = false;
             let ids: Vec<VolumeId> = state.luns.keys().cloned().collect();
             ids.iter().for_each(|id| state.serve(id));
+            let ids: Vec<VolumeId> = state.snapshots.keys().cloned().collect();
+            ids.iter().for_each(|id| state.take(id));
         });
     }
 
@@ -85,6 +90,24 @@ impl State {
             "target": {"iqn": "iqn.t", "lun": 0, "portals": ["192.0.2.1:3260"]},
             "conditions": [condition("Placed"), condition("Exported"), condition("Ready")]});
         lun.status = Some(serde_json::from_value(status).expect("a status"));
+    }
+
+    /// What operator and agent make of a snapshot.
+    fn take(&mut self, id: &VolumeId) {
+        if self.agent_is_silent {
+            return;
+        }
+        let Some(snapshot) = self.snapshots.get_mut(id) else { return };
+        if snapshot.metadata.deletion_timestamp.is_some() {
+            self.snapshots.remove(id);
+            return;
+        }
+        let of = VolumeId { name: snapshot.spec.lun.clone(), ..id.clone() };
+        let Some(lun) = self.luns.get(&of) else { return };
+        let status = json!({"node": "s", "pool": lun.spec.pool, "readyToUse": true, "size": volume::bytes(lun),
+            "creationTime": "2026-01-02T03:04:05Z",
+            "source": {"uid": lun.uid(), "wwid": "naa.6", "blockSize": lun.spec.block_size}});
+        snapshot.status = Some(serde_json::from_value(status).expect("a status"));
     }
 
     fn may_write(&mut self) -> Result<(), Error> {
@@ -147,8 +170,9 @@ impl Cluster for Memory {
     }
 
     async fn nodes(&self) -> Result<Vec<LunNode>, Error> {
+        let snapshots = !self.lock().takes_no_snapshots;
         let node = |name: &str| {
-            let pool = json!({"ready": true, "capacity": 100 * GI, "available": 100 * GI, "maxVolume": 100 * GI});
+            let pool = json!({"ready": true, "snapshots": snapshots, "capacity": 100 * GI, "available": 100 * GI, "maxVolume": 100 * GI});
             let initiator = (name != "s").then(|| format!("iqn.2026-01.a:{name}"));
             let status = json!({"initiatorName": initiator, "pools": {"fast": pool}});
             let node = json!({"apiVersion": "lunette.io/v1alpha1", "kind": "LunNode", "metadata": {"name": name},
@@ -234,6 +258,53 @@ impl Cluster for Memory {
         wanted: impl Fn(&Lun) -> bool + Send + Sync,
     ) -> Result<Option<Lun>, WaitError> {
         let look = || async { Ok(self.lun(&volume::id(lun)).await?.filter(|now| now.uid() == lun.uid())) };
+        cluster::wait_until(self.changes.subscribe(), deadline, look, wanted).await
+    }
+
+    async fn snapshot(&self, id: &VolumeId) -> Result<Option<LunSnapshot>, Error> {
+        Ok(self.lock().snapshots.get(id).cloned())
+    }
+
+    fn snapshots(&self) -> Option<Vec<LunSnapshot>> {
+        Some(self.lock().snapshots.values().cloned().collect())
+    }
+
+    async fn create_snapshot(&self, snapshot: &LunSnapshot) -> Result<Creation<LunSnapshot>, Error> {
+        self.with(|state| {
+            state.may_write()?;
+            let (id, mut snapshot) = (super::snapshot::id(snapshot), snapshot.clone());
+            if state.snapshots.contains_key(&id) {
+                return Ok(Creation::Exists);
+            }
+            state.uids += 1;
+            snapshot.metadata.uid = Some(format!("uid-{}", state.uids));
+            state.snapshots.insert(id.clone(), snapshot.clone());
+            state.take(&id);
+            Ok(Creation::Created(Box::new(snapshot)))
+        })
+    }
+
+    async fn delete_snapshot(&self, snapshot: &LunSnapshot) -> Result<(), Error> {
+        self.with(|state| {
+            state.may_write()?;
+            let id = super::snapshot::id(snapshot);
+            if let Some(snapshot) = state.snapshots.get_mut(&id) {
+                let now = "2026-01-01T00:00:00Z".parse().expect("a time");
+                snapshot.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now));
+            }
+            state.take(&id);
+            Ok(())
+        })
+    }
+
+    async fn wait_snapshot(
+        &self,
+        snapshot: &LunSnapshot,
+        deadline: Deadline,
+        wanted: impl Fn(&LunSnapshot) -> bool + Send + Sync,
+    ) -> Result<Option<LunSnapshot>, WaitError<LunSnapshot>> {
+        let id = super::snapshot::id(snapshot);
+        let look = || async { Ok(self.snapshot(&id).await?.filter(|now| now.uid() == snapshot.uid())) };
         cluster::wait_until(self.changes.subscribe(), deadline, look, wanted).await
     }
 }

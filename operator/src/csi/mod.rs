@@ -12,8 +12,10 @@ mod class;
 mod cluster;
 mod controller;
 mod create;
+mod create_snapshot;
 mod deadline;
 mod delete;
+mod delete_snapshot;
 mod expand;
 mod failure;
 mod group;
@@ -22,6 +24,7 @@ mod identity;
 mod initiator;
 mod kubernetes;
 mod list;
+mod list_snapshots;
 mod modify;
 mod name;
 mod parse;
@@ -29,12 +32,16 @@ mod progress;
 mod publish;
 pub mod reference;
 mod server;
+mod snapshot;
+mod source;
 mod unpublish;
 mod validate;
 mod volume;
 
 #[cfg(test)]
 mod memory;
+#[cfg(test)]
+mod snapshot_tests;
 #[cfg(test)]
 mod tests;
 
@@ -56,6 +63,7 @@ use kubernetes::Kubernetes;
 pub struct Driver<C> {
     cluster: C,
     busy: Busy,
+    busy_snapshots: Busy,
     /// The namespace of the Luns that CreateVolume makes.
     namespace: String,
 }
@@ -65,7 +73,7 @@ const ATTEMPTS: usize = 10;
 
 impl<C: Cluster> Driver<C> {
     fn new(cluster: C, namespace: &str) -> Self {
-        Self { cluster, busy: Busy::default(), namespace: namespace.to_owned() }
+        Self { cluster, busy: Busy::default(), busy_snapshots: Busy::default(), namespace: namespace.to_owned() }
     }
 
     /// Changes a Lun as is decided on it as it is stored; `None`: it needs no change.

@@ -1,9 +1,9 @@
 //! ControllerModifyVolume: what a VolumeAttributesClass says, brought about.
 
 use lunette_api::csi::VolumeId;
-use lunette_api::{Lun, WriteCache};
+use lunette_api::{Lun, Qos, WriteCache};
 use lunette_proto::csi;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use super::busy::InFlight;
@@ -97,7 +97,7 @@ pub async fn modify<C: Cluster>(driver: &Driver<C>, request: &Request, deadline:
     let id = &request.id;
     let _turn = driver.busy.begin(id)?;
     let lun = driver.cluster.lun(id).await?.ok_or_else(|| ModifyError::NoVolume(id.to_string()))?;
-    let lun = driver.change(lun, |lun| patch(id, lun, request.change)).await?;
+    let lun = driver.change(lun, |lun| patch(id, lun, &request.change)).await?;
     let generation = lun.metadata.generation.unwrap_or_default();
     match driver.cluster.wait(&lun, deadline, |lun| progress::is_served(lun, generation)).await {
         Ok(Some(_)) => Ok(()),
@@ -112,11 +112,31 @@ pub async fn modify<C: Cluster>(driver: &Driver<C>, request: &Request, deadline:
 /// What has to be written; `None`: it is so already.
 ///
 /// An initiator asks whether there is a write cache when it finds the device, and does not flush where there was none.
-fn patch(id: &VolumeId, lun: &Lun, change: Change) -> Result<Option<Value>, ModifyError> {
-    let wanted = change.write_cache.filter(|wanted| *wanted != lun.spec.write_cache);
+fn patch(id: &VolumeId, lun: &Lun, change: &Change) -> Result<Option<Value>, ModifyError> {
+    let write_cache = change.write_cache.filter(|wanted| *wanted != lun.spec.write_cache);
     let nodes = initiator::nodes(lun);
-    if wanted == Some(WriteCache::WriteBack) && !nodes.is_empty() {
+    if write_cache == Some(WriteCache::WriteBack) && !nodes.is_empty() {
         return Err(ModifyError::Attached { id: id.clone(), nodes });
     }
-    Ok(wanted.map(|write_cache| json!({"spec": {"writeCache": write_cache}})))
+    let mut spec = Map::new();
+    if let Some(write_cache) = write_cache {
+        spec.insert("writeCache".to_owned(), json!(write_cache));
+    }
+    let qos = change.limits.over(lun.spec.qos.clone())?;
+    if qos != lun.spec.qos {
+        spec.insert("qos".to_owned(), qos_patch(qos.as_ref()));
+    }
+    Ok((!spec.is_empty()).then(|| json!({"spec": spec})))
+}
+
+/// A merge patch leaves what it does not name: what is not limited any more has to be said.
+fn qos_patch(qos: Option<&Qos>) -> Value {
+    let Some(qos) = qos else { return Value::Null };
+    json!({
+        "iops": qos.iops,
+        "readIops": qos.read_iops,
+        "writeIops": qos.write_iops,
+        "bytesPerSecond": qos.bytes_per_second,
+        "burstSeconds": qos.burst_seconds,
+    })
 }

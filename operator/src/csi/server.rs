@@ -29,8 +29,8 @@ pub async fn serve<C: Cluster>(endpoint: &str, driver: Arc<Driver<C>>, stop: &Ca
     tracing::info!(socket = %path.display(), "serving CSI");
     let served = Server::builder()
         .add_service(IdentityServer::new(IdentityService(driver.clone())))
-        .add_service(ControllerServer::new(ControllerService(driver)))
-        .add_service(GroupControllerServer::new(GroupService))
+        .add_service(ControllerServer::new(ControllerService(driver.clone())))
+        .add_service(GroupControllerServer::new(GroupService(driver)))
         .serve_with_incoming_shutdown(incoming(listener), stop.cancelled());
     served.await.context("the CSI server ended")?;
     let _ = std::fs::remove_file(&path);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use lunette_api::csi::VolumeId;
-use lunette_api::{CLAIM_NAMESPACE_LABEL, EPOCH_ANNOTATION, Lun, PREFERRED_NODE_ANNOTATION, WriteCache};
+use lunette_api::{CLAIM_NAMESPACE_LABEL, EPOCH_ANNOTATION, Lun, PREFERRED_NODE_ANNOTATION, Qos, WriteCache};
 use lunette_proto::csi;
 use lunette_proto::csi::volume_capability::AccessType;
 use lunette_proto::csi::volume_capability::access_mode::Mode;
@@ -18,28 +18,28 @@ use super::memory::Memory;
 use super::publish::PublishError;
 use super::{Driver, create, delete, expand, list, modify, publish, unpublish, validate};
 
-const GI: i64 = 1 << 30;
-const NAME: &str = "pvc-1";
+pub(super) const GI: i64 = 1 << 30;
+pub(super) const NAME: &str = "pvc-1";
 
-fn driver() -> Driver<Memory> {
+pub(super) fn driver() -> Driver<Memory> {
     Driver::new(Memory::new(), "lunette-system")
 }
 
-fn id(name: &str) -> VolumeId {
+pub(super) fn id(name: &str) -> VolumeId {
     format!("lunette-system/{name}").parse().expect("an id")
 }
 
 /// Long enough for what happens at once.
-fn soon() -> Deadline {
+pub(super) fn soon() -> Deadline {
     Deadline::after(Duration::from_secs(60))
 }
 
 /// For what does not happen.
-fn now() -> Deadline {
+pub(super) fn now() -> Deadline {
     Deadline::after(Duration::ZERO)
 }
 
-fn map(pairs: &[(&str, &str)]) -> HashMap<String, String> {
+pub(super) fn map(pairs: &[(&str, &str)]) -> HashMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
@@ -50,7 +50,7 @@ fn capability(mode: Mode) -> csi::VolumeCapability {
     }
 }
 
-fn create_call(name: &str, bytes: i64) -> csi::CreateVolumeRequest {
+pub(super) fn create_call(name: &str, bytes: i64) -> csi::CreateVolumeRequest {
     csi::CreateVolumeRequest {
         name: name.to_owned(),
         capacity_range: Some(csi::CapacityRange { required_bytes: bytes, limit_bytes: 0 }),
@@ -60,11 +60,11 @@ fn create_call(name: &str, bytes: i64) -> csi::CreateVolumeRequest {
     }
 }
 
-async fn create_with(driver: &Driver<Memory>, call: &csi::CreateVolumeRequest) -> Result<Lun, CreateError> {
+pub(super) async fn create_with(driver: &Driver<Memory>, call: &csi::CreateVolumeRequest) -> Result<Lun, CreateError> {
     create::create(driver, &create::Request::read(call)?, soon()).await
 }
 
-async fn created(driver: &Driver<Memory>, name: &str) -> Lun {
+pub(super) async fn created(driver: &Driver<Memory>, name: &str) -> Lun {
     create_with(driver, &create_call(name, GI)).await.expect("it can be made")
 }
 
@@ -88,11 +88,11 @@ fn from(node: &str) -> unpublish::Request {
     unpublish::Request { id: id(NAME), node: Some(node).filter(|node| !node.is_empty()).map(str::to_owned) }
 }
 
-fn stored(driver: &Driver<Memory>, name: &str) -> Lun {
+pub(super) fn stored(driver: &Driver<Memory>, name: &str) -> Lun {
     driver.cluster.with(|state| state.luns.get(&id(name)).cloned()).expect("it is there")
 }
 
-fn code<E: Failure>(result: Result<impl Sized, E>) -> Code {
+pub(super) fn code<E: Failure>(result: Result<impl Sized, E>) -> Code {
     result.err().map_or(Code::Ok, |error| error.kind().code())
 }
 
@@ -162,6 +162,8 @@ async fn what_cannot_be_is_refused_before_anything_is_made() {
     let source = csi::volume_content_source::Type::Volume(csi::volume_content_source::VolumeSource::default());
     let mut clone = create_call(NAME, GI);
     clone.volume_content_source = Some(csi::VolumeContentSource { r#type: Some(source) });
+    assert_eq!(code(create_with(&driver, &clone).await), Code::NotFound);
+    clone.volume_content_source = Some(csi::VolumeContentSource { r#type: None });
     assert_eq!(code(create_with(&driver, &clone).await), Code::InvalidArgument);
     assert!(driver.cluster.with(|state| state.luns.is_empty()));
 }
@@ -464,4 +466,33 @@ async fn a_write_cache_is_not_turned_on_behind_the_back_of_who_has_the_volume() 
     assert_eq!(code(modify::modify(&driver, &to("WriteBack"), soon()).await), Code::FailedPrecondition);
     unpublish::unpublish(&driver, &from("a"), soon()).await.expect("detached");
     modify::modify(&driver, &to("WriteBack"), soon()).await.expect("nobody relies on it");
+}
+
+#[tokio::test]
+async fn limits_are_the_storage_classs_until_an_attributes_class_changes_them() {
+    let driver = driver();
+    let mut call = create_call(NAME, GI);
+    call.parameters.extend(map(&[("iops", "500"), ("burstSeconds", "10")]));
+    create_with(&driver, &call).await.expect("it can be made");
+    let limited = Qos { iops: Some(500), burst_seconds: 10, ..Qos::default() };
+    assert_eq!(stored(&driver, NAME).spec.qos, Some(limited.clone()));
+    let change = |given: &[(&str, &str)]| {
+        let mutable_parameters = map(given);
+        let call = csi::ControllerModifyVolumeRequest {
+            volume_id: id(NAME).to_string(),
+            mutable_parameters,
+            ..Default::default()
+        };
+        modify::Request::read(&call).expect("a request")
+    };
+    modify::modify(&driver, &change(&[("iops", "none"), ("readIops", "60")]), soon()).await.expect("it changes");
+    let by_kind = Qos { iops: None, read_iops: Some(60), ..limited };
+    assert_eq!(stored(&driver, NAME).spec.qos, Some(by_kind.clone()));
+    assert_eq!(code(modify::modify(&driver, &change(&[("iops", "90")]), soon()).await), Code::InvalidArgument);
+    assert_eq!(stored(&driver, NAME).spec.qos, Some(by_kind));
+    let generation = stored(&driver, NAME).metadata.generation;
+    modify::modify(&driver, &change(&[("readIops", "60")]), soon()).await.expect("it is so already");
+    assert_eq!(stored(&driver, NAME).metadata.generation, generation, "nothing is written");
+    modify::modify(&driver, &change(&[("readIops", "none")]), soon()).await.expect("the last limit goes");
+    assert_eq!(stored(&driver, NAME).spec.qos, None);
 }

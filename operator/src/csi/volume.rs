@@ -46,7 +46,7 @@ pub fn of(lun: &Lun) -> csi::Volume {
         capacity_bytes: signed(bytes(lun)),
         volume_id: id(lun).to_string(),
         volume_context: context(lun),
-        content_source: None,
+        content_source: super::source::of(lun),
         accessible_topology: Vec::new(),
     }
 }

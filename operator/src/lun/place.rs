@@ -10,6 +10,8 @@ use lunette_api::quantity::SizeError;
 use lunette_api::{Lun, LunPool, NodePool, PREFERRED_NODE_ANNOTATION};
 use thiserror::Error;
 
+use super::origin::{NoOrigin, Origin};
+
 /// One node, as far as a placement in one pool cares.
 #[derive(Clone, Debug)]
 pub struct NodeView {
@@ -39,6 +41,8 @@ pub enum Trouble {
 pub enum Refusal {
     /// Another node is asked for by name.
     NotPinned,
+    /// What the Lun is to be made from is on that node.
+    NotSource(String),
     /// The pool's list of nodes leaves it out.
     NotListed,
     /// Its agent cannot be relied on.
@@ -59,6 +63,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotPinned => f.write_str("spec.nodeName asks for another"),
+            Self::NotSource(node) => write!(f, "what the Lun is made from is on node {node}"),
             Self::NotListed => f.write_str("the pool's spec.nodes leaves it out"),
             Self::Trouble(Trouble::Silent) => f.write_str("its agent gives no sign of life"),
             Self::Trouble(Trouble::NotReady(why)) => write!(f, "it is not ready: {why}"),
@@ -99,6 +104,9 @@ pub enum NoPlace {
     /// The size is none.
     #[error(transparent)]
     Size(#[from] SizeError),
+    /// What it is to be made from is of no use.
+    #[error(transparent)]
+    Source(#[from] NoOrigin),
     /// There are no nodes.
     #[error("no node has joined: is the DaemonSet lunette-node running? (kubectl get lunnodes)")]
     NoNodes,
@@ -126,6 +134,7 @@ impl NoPlace {
             Self::PoolNotAllowed { .. } => reasons::POOL_NOT_ALLOWED,
             Self::PoolDeleting(_) | Self::PoolUnreadable(..) => reasons::POOL_UNAVAILABLE,
             Self::Size(_) => reasons::INVALID_SPEC,
+            Self::Source(why) => why.reason(),
             Self::NoNodes | Self::AllRefuse(_) => reasons::NO_NODE,
         }
     }
@@ -138,13 +147,14 @@ impl NoPlace {
 ///
 /// # Errors
 /// When no node can take it.
-pub fn place(lun: &Lun, pool: &LunPool, nodes: &[NodeView]) -> Result<String, NoPlace> {
+pub fn place(lun: &Lun, pool: &LunPool, origin: Option<&Origin>, nodes: &[NodeView]) -> Result<String, NoPlace> {
     let bytes = lun.spec.size.bytes()?;
     admits(lun, pool)?;
+    origin.map_or(Ok(()), |origin| origin.fits(lun, bytes))?;
     let mut refusals = Vec::new();
     let mut fit = Vec::new();
     for node in nodes {
-        match refusal(lun, bytes, pool, node) {
+        match elsewhere(origin, node).or_else(|| refusal(lun, bytes, pool, node)) {
             Some(why) => refusals.push((node.name.clone(), why)),
             None => fit.push(node),
         }
@@ -168,6 +178,11 @@ fn admits(lun: &Lun, pool: &LunPool) -> Result<(), NoPlace> {
         return Err(NoPlace::PoolNotAllowed { pool: name(), namespace: namespace.to_owned() });
     }
     Ok(())
+}
+
+/// A copy shares bytes with what it is of, so it is on the same node; every node can reach it.
+fn elsewhere(origin: Option<&Origin>, node: &NodeView) -> Option<Refusal> {
+    origin.filter(|origin| origin.node != node.name).map(|origin| Refusal::NotSource(origin.node.clone()))
 }
 
 /// A pinned Lun's reader wants to know about that node only.

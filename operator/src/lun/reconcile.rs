@@ -83,7 +83,8 @@ fn choose(lun: &Lun, taken: &[Taken], context: &Context) -> Result<Taken, NoPlac
     let pool = context.pool(name).ok_or_else(|| NoPlace::PoolNotFound(name.clone()))?;
     let pool = pool.0.as_ref().map_err(|e| NoPlace::PoolUnreadable(name.clone(), e.error.clone()))?;
     let nodes: Vec<_> = context.nodes().iter().map(|(node, fresh)| node_view(node, name, *fresh, taken)).collect();
-    let node = place(lun, pool, &nodes)?;
+    let origin = context.origin(lun)?;
+    let node = place(lun, pool, origin.as_ref(), &nodes)?;
     Ok(Taken { node, pool: name.clone(), bytes: lun.spec.size.bytes()? })
 }
 

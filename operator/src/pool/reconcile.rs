@@ -1,6 +1,6 @@
 //! One pool, from what is stored to what should be.
 //!
-//! A pool goes only when the API server itself, and not just the watch, says that no Lun names it. A Lun
+//! A pool goes only when the API server itself, and not just the watch, says that no Lun names it and no snapshot is in it. A Lun
 //! that comes later finds the pool marked as deleted, and is not placed.
 
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use kube::api::{ListParams, ObjectMeta};
 use kube::runtime::controller::Action;
 use kube::{Api, Resource, ResourceExt};
 use lunette_api::conditions::{self, RELEASED, reasons};
-use lunette_api::{Lun, LunPool, POOL_FINALIZER};
+use lunette_api::{Lun, LunPool, LunSnapshot, POOL_FINALIZER};
 
 use crate::context::{Context, Guarded};
 use crate::error::Error;
 use crate::events::Weight;
 use crate::finalizer;
-use crate::pool::status;
+use crate::pool::status::{self, Users};
 
 /// Brings one pool to where it should be.
 ///
@@ -31,7 +31,7 @@ pub async fn reconcile(pool: Arc<Guarded<LunPool>>, context: Arc<Context>) -> Re
         let_go(&api, pool, &context).await?;
     } else {
         let pool = finalizer::ensure(&api, pool.clone(), POOL_FINALIZER).await?;
-        say(&api, &pool, &users(&pool, &context), &context).await?;
+        say(&api, &pool, &Users::shown(&pool, &context), &context).await?;
     }
     Ok(Action::await_change())
 }
@@ -40,35 +40,53 @@ async fn let_go(api: &Api<LunPool>, pool: &LunPool, context: &Context) -> Result
     if !pool.finalizers().iter().any(|f| f == POOL_FINALIZER) {
         return Ok(());
     }
-    let shown = users(pool, context);
-    if !shown.is_empty() {
+    let shown = Users::shown(pool, context);
+    if !shown.are_none() {
         return say(api, pool, &shown, context).await;
     }
-    let stored = users_stored(pool, context).await?;
-    if stored.is_empty() {
+    let stored = Users::stored(pool, context).await?;
+    if stored.are_none() {
         return finalizer::remove(api, pool, POOL_FINALIZER).await;
     }
     say(api, pool, &stored, context).await
 }
 
-/// The Luns that name the pool, as the watch shows them. One that cannot be read counts for every pool.
-fn users(pool: &LunPool, context: &Context) -> Vec<String> {
-    let name = pool.name_any();
-    let names_it = |lun: &Guarded<Lun>| lun.0.as_ref().map_or(true, |lun| lun.spec.pool == name);
-    let luns = context.stores.luns.state();
-    sorted(luns.iter().filter(|lun| names_it(lun)).map(|lun| user(lun.meta())))
+impl Users {
+    /// The Luns that name the pool and the snapshots in it, as the watch shows them. One that cannot be read counts for
+    /// every pool.
+    fn shown(pool: &LunPool, context: &Context) -> Self {
+        let name = pool.name_any();
+        let names_it = |lun: &Guarded<Lun>| lun.0.as_ref().map_or(true, |lun| lun.spec.pool == name);
+        let (luns, snapshots) = (context.stores.luns.state(), context.stores.snapshots.state());
+        Self {
+            luns: sorted(luns.iter().filter(|lun| names_it(lun)).map(|lun| user(lun.meta()))),
+            snapshots: sorted(snapshots.iter().filter(|s| is_in(s, &name)).map(|s| user(s.meta()))),
+        }
+    }
+
+    /// The same, as the API server says it now.
+    async fn stored(pool: &LunPool, context: &Context) -> Result<Self, Error> {
+        let name = pool.name_any();
+        let luns: Api<Guarded<Lun>> = Api::all(context.client.clone());
+        let params = ListParams::default().fields(&format!("spec.pool={name}")).limit(100);
+        let luns = luns.list(&params).await.map_err(Error::api(format!("list the Luns of pool {name}")))?;
+        let snapshots: Api<Guarded<LunSnapshot>> = Api::all(context.client.clone());
+        let snapshots = snapshots.list(&ListParams::default()).await;
+        let snapshots = snapshots.map_err(Error::api(format!("list the snapshots in pool {name}")))?;
+        Ok(Self {
+            luns: sorted(luns.items.iter().map(|lun| user(lun.meta()))),
+            snapshots: sorted(snapshots.items.iter().filter(|s| is_in(s, &name)).map(|s| user(s.meta()))),
+        })
+    }
 }
 
-/// The same, as the API server says it now.
-async fn users_stored(pool: &LunPool, context: &Context) -> Result<Vec<String>, Error> {
-    let luns: Api<Guarded<Lun>> = Api::all(context.client.clone());
-    let params = ListParams::default().fields(&format!("spec.pool={}", pool.name_any())).limit(100);
-    let list = luns.list(&params).await.map_err(Error::api(format!("list the Luns of pool {}", pool.name_any())))?;
-    Ok(sorted(list.items.iter().map(|lun| user(lun.meta()))))
+fn is_in(snapshot: &Guarded<LunSnapshot>, pool: &str) -> bool {
+    let is = |snapshot: &LunSnapshot| snapshot.status.as_ref().and_then(|s| s.pool.as_deref()) == Some(pool);
+    snapshot.0.as_ref().map_or(true, is)
 }
 
-fn user(lun: &ObjectMeta) -> String {
-    let (namespace, name) = (lun.namespace.as_deref(), lun.name.as_deref());
+fn user(object: &ObjectMeta) -> String {
+    let (namespace, name) = (object.namespace.as_deref(), object.name.as_deref());
     format!("{}/{}", namespace.unwrap_or_default(), name.unwrap_or_default())
 }
 
@@ -79,7 +97,7 @@ fn sorted(users: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 /// Writes what is not there yet, and tells who keeps the pool from going.
-async fn say(api: &Api<LunPool>, pool: &LunPool, users: &[String], context: &Context) -> Result<(), Error> {
+async fn say(api: &Api<LunPool>, pool: &LunPool, users: &Users, context: &Context) -> Result<(), Error> {
     let wanted = status::status(pool, &context.nodes(), users);
     if pool.status.as_ref() == Some(&wanted) {
         return Ok(());

@@ -65,6 +65,10 @@ fn serve(plane: &ControlPlane, agents: &[Agent], told: &Agents) -> Result<()> {
             for lun in luns["items"].as_array().into_iter().flatten() {
                 attend(agents, lun)?;
             }
+            let snapshots = plane.get_json(["lunsnapshots", "-n", SYSTEM])?;
+            for snapshot in snapshots["items"].as_array().into_iter().flatten() {
+                attend_snapshot(agents, snapshot, &luns)?;
+            }
         }
         drop(silent);
         std::thread::sleep(PACE);
@@ -87,6 +91,27 @@ fn attend(agents: &[Agent], lun: &Value) -> Result<()> {
     };
     // It may be gone by now, or have changed: the next look tells.
     drop(said);
+    Ok(())
+}
+
+/// Takes or removes one snapshot, unless that is said already.
+fn attend_snapshot(agents: &[Agent], snapshot: &Value, luns: &Value) -> Result<()> {
+    let node = &snapshot["status"]["node"];
+    let Some(agent) = agents.iter().find(|agent| *node == agent.node.as_str()) else { return Ok(()) };
+    let generation = Some(&snapshot["metadata"]["generation"]);
+    let status = if !snapshot["metadata"]["deletionTimestamp"].is_null() {
+        json!({"readyToUse": false, "conditions": [condition("Ready", "False", "Removed", "", generation)]})
+    } else if snapshot["status"]["readyToUse"] == true {
+        return Ok(());
+    } else {
+        let mut luns = luns["items"].as_array().into_iter().flatten();
+        let of = luns.find(|lun| lun["metadata"]["name"] == snapshot["spec"]["lun"]);
+        let Some(size) = of.map(|lun| lun["status"]["capacity"].clone()) else { return Ok(()) };
+        json!({"readyToUse": true, "size": size, "creationTime": "2026-01-02T03:04:05Z",
+            "conditions": [condition("Ready", "True", "Taken", "", generation)]})
+    };
+    // As with Luns.
+    drop(agent.say(snapshot, &status));
     Ok(())
 }
 

@@ -23,6 +23,9 @@ pub fn csi_writes_its_own_only(context: &Context) -> Result<()> {
     };
     let create = ["create", "-f", "-"];
     refused(&create, &lun("other", |_| ()), "may create Luns in namespace lunette-system only")?;
+    let snapshot = json!({"apiVersion": "lunette.io/v1alpha1", "kind": "LunSnapshot",
+        "metadata": {"name": "s", "namespace": "prod"}, "spec": {"lun": "db"}});
+    refused(&create, &snapshot, "may write LunSnapshots in namespace lunette-system only")?;
     let patch = |patch: &'static str| ["patch", "lun", "db", "-n", "prod", "--type=merge", "-p", patch];
     refused(
         &patch(r#"{"spec":{"reclaimPolicy":"Delete"}}"#),

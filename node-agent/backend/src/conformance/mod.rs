@@ -9,11 +9,13 @@
 #![allow(clippy::cast_possible_truncation, reason = "sizes under test are small")]
 
 mod control;
+mod copies;
 mod data;
 mod space;
 mod together;
 
 pub use control::*;
+pub use copies::*;
 pub use data::*;
 pub use space::*;
 
@@ -99,6 +101,10 @@ macro_rules! conformance_tests {
             a_volume_made_anew_shows_nothing_old
             volumes_do_not_touch_each_other
             the_pool_says_its_space
+            a_copy_is_of_one_instant_and_stands_alone
+            a_copy_that_is_not_kept_leaves_nothing
+            a_copy_may_be_larger_and_never_smaller
+            a_pool_that_cannot_copy_says_so
         );
     };
     (@tests $pool:expr; $($check:ident)*) => {

@@ -19,7 +19,7 @@ pub(crate) struct Description {
     pub block_size: u32,
     /// Bytes.
     pub size: u64,
-    /// `namespace/name` of the LUN when it was made.
+    /// `namespace/name` of the LUN or snapshot when it was made.
     pub owner: String,
 }
 
@@ -37,6 +37,11 @@ pub(crate) enum DescriptionError {
 impl Description {
     pub fn of(spec: &VolumeSpec) -> Self {
         Self { format: FORMAT, block_size: spec.block_size, size: spec.size, owner: spec.owner.clone() }
+    }
+
+    /// Of a copy of that size, for another owner.
+    pub fn copied(&self, size: u64, owner: &str) -> Self {
+        Self { size, owner: owner.to_owned(), ..self.clone() }
     }
 
     pub fn grown_to(&self, size: u64) -> Self {

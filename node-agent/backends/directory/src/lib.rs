@@ -11,6 +11,9 @@
 //! POOL/.lunette-gone-<uid>/   being removed; no longer a volume
 //! ```
 //!
+//! A snapshot is a volume like any other, with the snapshot's UID: its data file shares extents with the one it was
+//! taken of (a reflink), and no LUN opens it. Either can go without harm to the other.
+//!
 //! A volume comes into being and vanishes by the rename of its directory, so data and description are
 //! one pair whatever crashes. Everything below the pool's directory is reached from its open descriptor
 //! and without following symbolic links: no name in there leads out of it.
@@ -18,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+mod copy;
 mod description;
 mod holder;
 mod journal;

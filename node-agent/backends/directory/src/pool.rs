@@ -5,10 +5,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lunette_backend::{Capacity, Created, OpenOptions, Pool, PoolError, PoolErrorKind, Usage, VolumeId, VolumeSpec};
+use lunette_backend::{
+    Capacity, CopySpec, Created, Draft, OpenOptions, Pool, PoolError, PoolErrorKind, Usage, VolumeId, VolumeSpec,
+};
 use lunette_fileio::{Engine, FileIo, FileOptions, IoMode, LockError, LockKind, SetupError, lock};
 
 use crate::backend::DirectoryVolume;
+use crate::copy::{self, Copy};
 use crate::description::is_block_size;
 use crate::holder::holder;
 use crate::journal::Journal;
@@ -124,6 +127,19 @@ impl Pool for DirectoryPool {
             return Err(in_use(&root.path().join(id.as_str()).display().to_string(), data, Duration::ZERO));
         }
         volume::unmake(&root, id)
+    }
+
+    fn can_copy(&self) -> Result<bool, PoolError> {
+        copy::can_reflink(&Root::open(&self.config)?)
+    }
+
+    fn draft(&self, id: &VolumeId, spec: &CopySpec) -> Result<Option<Box<dyn Draft>>, PoolError> {
+        let root = self.in_turn()?;
+        volume::sweep(&root, id)?;
+        if Volume::find(&root, id)?.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(Copy::prepare(&self.config, &root, id, spec)?)))
     }
 
     fn usage(&self, id: &VolumeId) -> Result<Usage, PoolError> {

@@ -111,7 +111,7 @@ impl Root {
     }
 
     /// A nameless file in the pool.
-    fn scratch(&self) -> Result<File, Errno> {
+    pub fn scratch(&self) -> Result<File, Errno> {
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
         let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC;
         match openat(&self.dir, ".", flags | OFlag::O_TMPFILE, mode) {

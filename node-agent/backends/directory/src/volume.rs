@@ -51,6 +51,11 @@ fn leaving(id: &VolumeId) -> String {
     format!(".lunette-gone-{id}")
 }
 
+/// Removes what was begun of `id` and is not to be finished.
+pub(crate) fn give_up(root: &Root, id: &VolumeId) -> Result<(), PoolError> {
+    sweep_directory(root, &making(id))
+}
+
 /// Removes what an interrupted creation or removal of `id` left behind.
 pub(crate) fn sweep(root: &Root, id: &VolumeId) -> Result<(), PoolError> {
     sweep_directory(root, &making(id))?;
@@ -108,15 +113,53 @@ pub(crate) fn make(root: &Root, id: &VolumeId, spec: &VolumeSpec) -> Result<(), 
 }
 
 fn build(root: &Root, name: &str, spec: &VolumeSpec) -> Result<(), PoolError> {
-    let path = root.path().join(name);
-    let fail = |errno: Errno| failed("making", &path, errno);
-    mkdirat(root.dir(), name, Mode::S_IRWXU).map_err(fail)?;
-    let dir = File::from(openat(root.dir(), name, DIRECTORY, Mode::empty()).map_err(fail)?);
-    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | NO_FOLLOW;
-    let data = File::from(openat(&dir, DATA, flags, PRIVATE).map_err(fail)?);
-    set_size(root, &data, spec.size)?;
-    write_description(&dir, &Description::of(spec)).map_err(|error| failed("making", &path, error))?;
-    dir.sync_all().map_err(|error| failed("syncing", &path, error))
+    Unfinished::begin(root, name)?.finish(root, &Description::of(spec))
+}
+
+/// A volume's directory with an empty data file, under a name that no volume has.
+pub(crate) struct Unfinished {
+    path: PathBuf,
+    pub dir: File,
+    pub data: File,
+}
+
+impl Unfinished {
+    fn begin(root: &Root, name: &str) -> Result<Self, PoolError> {
+        let path = root.path().join(name);
+        let fail = |errno: Errno| failed("making", &path, errno);
+        mkdirat(root.dir(), name, Mode::S_IRWXU).map_err(fail)?;
+        let dir = File::from(openat(root.dir(), name, DIRECTORY, Mode::empty()).map_err(fail)?);
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | NO_FOLLOW;
+        let data = File::from(openat(&dir, DATA, flags, PRIVATE).map_err(fail)?);
+        Ok(Self { path, dir, data })
+    }
+
+    /// The same under the name of a volume that is being made.
+    pub fn of(root: &Root, id: &VolumeId) -> Result<Self, PoolError> {
+        Self::begin(root, &making(id))
+    }
+
+    /// Brings the data file to its size, and describes the volume. All of it is durable but its name.
+    pub fn finish(&self, root: &Root, description: &Description) -> Result<(), PoolError> {
+        set_size(root, &self.data, description.size)?;
+        write_description(&self.dir, description).map_err(|error| failed("making", &self.path, error))?;
+        self.dir.sync_all().map_err(|error| failed("syncing", &self.path, error))
+    }
+
+    /// Gives it the volume's name, if it still has the one under which it was made.
+    pub fn rename(&self, root: &Root, id: &VolumeId) -> Result<(), PoolError> {
+        let standing = open_directory(root, &making(id))?;
+        let about = |dir: &File| dir.metadata().ok().map(|meta| (meta.dev(), meta.ino()));
+        if standing.as_ref().and_then(about).is_none_or(|standing| Some(standing) != about(&self.dir)) {
+            let text =
+                format!("{} was taken away while it was being made; trying again makes it anew", self.path.display());
+            return Err(PoolError::new(PoolErrorKind::InUse, text));
+        }
+        let path = root.path().join(id.as_str());
+        renameat(root.dir(), making(id).as_str(), root.dir(), id.as_str())
+            .map_err(|errno| failed("making", &path, errno))?;
+        root.sync()
+    }
 }
 
 /// Sets a data file's length for good.
@@ -202,7 +245,9 @@ impl<'a> Volume<'a> {
         let data = self.open_data(true)?;
         let meta = data.metadata().map_err(|error| failed("looking at", &self.path(), error))?;
         // st_blocks counts units of 512 bytes whatever the file system's own are (stat(2)).
-        Ok(Usage { size: meta.len(), allocated: meta.blocks().saturating_mul(512) })
+        let described = openat(&self.dir, DESCRIPTION, OFlag::O_RDONLY | NO_FOLLOW, Mode::empty()).ok();
+        let described = described.and_then(|file| File::from(file).metadata().ok()?.modified().ok());
+        Ok(Usage { size: meta.len(), allocated: meta.blocks().saturating_mul(512), described })
     }
 
     /// Whether the volume is what `create` was asked for, or may become it.

@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub task_management: u64,
     /// Nanoseconds during which limits kept commands in the ring.
     pub held: u64,
+    /// How long the LUN was held still, each time.
+    pub pauses: Buckets,
     /// What the storage works with, if that is chosen.
     pub engine: Option<&'static str>,
     /// How long commands took from being taken to being answered, by kind.
@@ -49,6 +51,7 @@ impl Snapshot {
             mine.add(&more.read());
         }
         self.completion.add(&meter.completion.read());
+        self.pauses.add(&meter.pauses.read());
     }
 }
 

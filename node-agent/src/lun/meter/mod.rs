@@ -63,6 +63,8 @@ pub struct Meter {
     task_management: Count,
     /// Nanoseconds for which commands stayed in the ring because the LUN's limits were reached.
     held: Count,
+    /// For how long the LUN was held still, each time.
+    pauses: Histogram,
     /// What carries out operations that cannot be done at once, if there were any.
     engine: OnceLock<&'static str>,
     /// From the ring to the answer, by [`Kind`].

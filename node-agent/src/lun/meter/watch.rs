@@ -8,7 +8,7 @@
 //! decide who is timed.
 
 use std::cell::{Cell, RefCell};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lunette_scsi::Outcome;
 use lunette_tcmu::Command;
@@ -131,6 +131,11 @@ impl<'a> Watch<'a> {
     /// The kernel told of a task management function.
     pub fn told_of_task_management(&self) {
         self.meter.task_management.add(1);
+    }
+
+    /// The LUN was held still for that long.
+    pub fn paused(&self, lasted: Duration) {
+        self.meter.pauses.add(u64::try_from(lasted.as_nanos()).unwrap_or(u64::MAX), 1);
     }
 
     /// Limits held commands up in the ring since `then`.

@@ -9,6 +9,7 @@
 //! has asked of storage or of the kernel goes on meanwhile.
 
 mod ask;
+mod copy;
 mod local;
 mod remove;
 mod serve;

@@ -63,6 +63,7 @@ impl Worker {
         } else {
             allowed(assignment, &self.context.node)?;
         }
+        self.ensure_copied(&wanted, &pool, assignment).await?;
         self.ensure_volume(&wanted, &pool).await?;
         let found = self.ensure_backstore(&wanted, found).await?;
         self.ensure_thread(&wanted, &pool, &found).await?;

@@ -69,6 +69,7 @@ impl Worker {
             self.pause_before_restart().await?;
             let thread = self.start_thread(wanted, pool, found)?;
             self.context.board.ledger(self.uid.as_str()).open(thread.meter());
+            self.context.pausers.put(self.uid.as_str(), thread.pauser());
             let options = wanted.options.clone();
             let since = Instant::now();
             self.thread = Some(Running { thread, options, size: None, access: None, limits: None, since });

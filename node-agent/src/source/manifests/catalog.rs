@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use lunette_api::{Lun, LunPool};
+use lunette_api::{Lun, LunPool, LunSnapshot, LunSnapshotStatus, SnapshotSource, identity};
 
 use super::parse::{self, Objects};
 use crate::source::{SecretData, View};
@@ -26,6 +26,7 @@ pub struct Catalog {
     trouble: Option<String>,
     luns: BTreeMap<Key, (Lun, SystemTime)>,
     pools: BTreeMap<String, LunPool>,
+    snapshots: BTreeMap<Key, LunSnapshot>,
     secrets: BTreeMap<Key, SecretData>,
     /// Counts how often they became others.
     secrets_seen: u64,
@@ -92,6 +93,7 @@ impl Catalog {
             lun.metadata.uid = Some(uid.clone());
             view.luns.insert(uid, Arc::new(lun));
         }
+        view.snapshots = self.snapshots.iter().map(|(key, snapshot)| placed(node, key, snapshot, &view)).collect();
         view.pools = self.pools.iter().map(|(name, pool)| (name.clone(), Arc::new(pool.clone()))).collect();
         view
     }
@@ -138,7 +140,7 @@ impl Catalog {
     }
 
     fn gather(&mut self) {
-        (self.luns, self.pools, self.duplicates) = Default::default();
+        (self.luns, self.pools, self.snapshots, self.duplicates) = Default::default();
         let known_secrets = std::mem::take(&mut self.secrets);
         let mut uids = BTreeSet::new();
         for (file, known) in &self.files {
@@ -160,6 +162,12 @@ impl Catalog {
                 let what = format!("{file}: LunPool {name}");
                 insert(&mut self.pools, name, pool.clone(), what, &mut self.duplicates);
             }
+            for snapshot in &objects.snapshots {
+                let metadata = &snapshot.metadata;
+                let key = (namespace(metadata.namespace.as_ref()), metadata.name.clone().unwrap_or_default());
+                let what = format!("{file}: LunSnapshot {}/{}", key.0, key.1);
+                insert(&mut self.snapshots, key, snapshot.clone(), what, &mut self.duplicates);
+            }
             for secret in &objects.secrets {
                 let key =
                     (namespace(secret.metadata.namespace.as_ref()), secret.metadata.name.clone().unwrap_or_default());
@@ -180,6 +188,31 @@ impl Catalog {
             }
         }
     }
+}
+
+/// A snapshot as an operator would have placed it: with the Lun that it is of, if that is served here. Without the Lun
+/// it stays what it is.
+fn placed(node: &str, key: &Key, snapshot: &LunSnapshot, view: &View) -> (String, Arc<LunSnapshot>) {
+    let uid = identity::local_uid(node, &key.0, &format!("snapshots/{}", key.1), 0);
+    let mut luns = view.luns.values();
+    let of = luns.find(|lun| {
+        lun.metadata.namespace.as_ref() == Some(&key.0) && lun.metadata.name.as_ref() == Some(&snapshot.spec.lun)
+    });
+    let source = of.map(|lun| {
+        let uid = lun.metadata.uid.clone().unwrap_or_default();
+        SnapshotSource { wwid: identity::wwid(&uid), block_size: lun.spec.block_size, uid }
+    });
+    let mut snapshot = snapshot.clone();
+    snapshot.metadata.namespace = Some(key.0.clone());
+    snapshot.metadata.uid = Some(uid.clone());
+    snapshot.metadata.generation = Some(1);
+    snapshot.status = Some(LunSnapshotStatus {
+        node: Some(node.to_owned()),
+        pool: of.map(|lun| lun.spec.pool.clone()),
+        source,
+        ..LunSnapshotStatus::default()
+    });
+    (uid, Arc::new(snapshot))
 }
 
 /// Namespace and name of a Lun.

@@ -138,7 +138,7 @@ impl Manifests {
     }
 }
 
-/// Views are compared by what they say of each LUN and pool.
+/// Views are compared by what they say of each LUN, pool and snapshot.
 fn replace_if_other(old: &mut View, new: View) -> bool {
     let same_luns = old.luns.len() == new.luns.len()
         && old.luns.iter().zip(&new.luns).all(|((a, x), (b, y))| {
@@ -149,7 +149,8 @@ fn replace_if_other(old: &mut View, new: View) -> bool {
         });
     let same_pools = old.pools.len() == new.pools.len()
         && old.pools.iter().zip(&new.pools).all(|((a, x), (b, y))| a == b && x.spec == y.spec);
-    let same = same_luns && same_pools && (old.secrets, old.complete) == (new.secrets, new.complete);
+    let same_snapshots = old.snapshots == new.snapshots;
+    let same = same_luns && same_pools && same_snapshots && (old.secrets, old.complete) == (new.secrets, new.complete);
     if !same {
         *old = new;
     }

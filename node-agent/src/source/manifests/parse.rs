@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::Path;
 
 use k8s_openapi::api::core::v1::Secret;
-use lunette_api::{GROUP, Lun, LunPool, VERSION};
+use lunette_api::{GROUP, Lun, LunPool, LunSnapshot, VERSION};
 use lunette_lio::Uid;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -23,6 +23,8 @@ pub struct Objects {
     pub luns: Vec<Lun>,
     /// Its pools.
     pub pools: Vec<LunPool>,
+    /// Its snapshots.
+    pub snapshots: Vec<LunSnapshot>,
     /// Its Secrets.
     pub secrets: Vec<Secret>,
 }
@@ -30,7 +32,9 @@ pub struct Objects {
 impl fmt::Debug for Objects {
     /// Counts only: a Secret must not be printed by accident.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} Luns, {} pools, {} Secrets", self.luns.len(), self.pools.len(), self.secrets.len())
+        let (luns, pools) = (self.luns.len(), self.pools.len());
+        let (snapshots, secrets) = (self.snapshots.len(), self.secrets.len());
+        write!(f, "{luns} Luns, {pools} pools, {snapshots} snapshots, {secrets} Secrets")
     }
 }
 
@@ -80,9 +84,12 @@ fn object(value: Value, objects: &mut Objects) -> Result<(), String> {
         ("v1", "Secret") => typed(value, &kind, true).map(|secret| objects.secrets.push(secret)),
         (v, "Lun") if v == ours => typed(value, &kind, false).and_then(identified).map(|lun| objects.luns.push(lun)),
         (v, "LunPool") if v == ours => typed(value, &kind, false).map(|pool| objects.pools.push(pool)),
-        (v, "Lun" | "LunPool") => Err(format!("kind {kind} has apiVersion {v:?}: this agent serves {ours}")),
+        (v, "LunSnapshot") if v == ours => typed(value, &kind, false).map(|snapshot| objects.snapshots.push(snapshot)),
+        (v, "Lun" | "LunPool" | "LunSnapshot") => {
+            Err(format!("kind {kind} has apiVersion {v:?}: this agent serves {ours}"))
+        }
         _ => Err(format!(
-            "kind {kind} of {version:?} cannot be served from a directory: only Lun, LunPool and Secret can"
+            "kind {kind} of {version:?} cannot be served from a directory: only Lun, LunPool, LunSnapshot and Secret can"
         )),
     }
 }
@@ -179,7 +186,7 @@ mod tests {
         );
         assert_eq!(
             refused("kind: ConfigMap\napiVersion: v1\n"),
-            "document 1: kind ConfigMap of \"v1\" cannot be served from a directory: only Lun, LunPool and Secret can"
+            "document 1: kind ConfigMap of \"v1\" cannot be served from a directory: only Lun, LunPool, LunSnapshot and Secret can"
         );
         assert_eq!(refused("just text"), "document 1: is no Kubernetes object: it has no kind");
         assert!(refused("a: [1").starts_with("document 1 is not YAML: "));

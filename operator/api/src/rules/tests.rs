@@ -270,3 +270,44 @@ fn the_least_limits_that_rules_name_are_the_ones_that_the_code_names() {
     assert_eq!(least, Ok(crate::MIN_BYTES_PER_SECOND));
     assert!(QOS_BYTES.0.contains("'4Mi'"));
 }
+
+#[test]
+fn a_source_is_one_thing_and_stays() {
+    let from = |source: Value| json!({"spec": {"source": source}});
+    allowed(from(json!({"snapshot": "s"})));
+    allowed(from(json!({"lun": "db"})));
+    refused(from(json!({})), ONE_SOURCE);
+    refused(from(json!({"snapshot": "s", "lun": "db"})), ONE_SOURCE);
+    refused(from(json!({"snapshot": "../s"})), SNAPSHOT_NAME);
+    refused(from(json!({"lun": "other/db"})), LUN_NAME);
+    update_allowed(from(json!({"lun": "db"})), from(json!({"lun": "db"})));
+    update_refused(from(json!({"lun": "db"})), from(json!({"lun": "other"})), SOURCE_STAYS);
+    update_refused(from(json!({"lun": "db"})), json!({}), SOURCE_STAYS);
+    update_refused(json!({}), from(json!({"lun": "db"})), SOURCE_STAYS);
+}
+
+fn snapshot(change: &Value) -> crate::LunSnapshot {
+    let base = json!({
+        "apiVersion": "lunette.io/v1alpha1", "kind": "LunSnapshot", "metadata": {"name": "s", "namespace": "prod"},
+        "spec": {"lun": "db"},
+    });
+    serde_json::from_value(merged(base, change)).expect("a LunSnapshot")
+}
+
+#[test]
+fn a_snapshot_is_of_one_lun_and_one_time() {
+    let said_of = |change: Value| said(snapshot(&change).validate_cel());
+    assert_eq!(said_of(json!({})), [""; 0]);
+    assert_eq!(said_of(json!({"spec": {"group": {"name": "g", "members": 2}}})), [""; 0]);
+    assert_eq!(said_of(json!({"spec": {"lun": "a/b"}})), [LUN_NAME.1]);
+    assert_eq!(said_of(json!({"spec": {"group": {"name": "G", "members": 2}}})), [GROUP_NAME.1]);
+    for members in [0, 101] {
+        assert_eq!(said_of(json!({"spec": {"group": {"name": "g", "members": members}}})), [GROUP_MEMBERS.1]);
+    }
+    let update = |old: Value, new: Value| said(snapshot(&new).validate_cel_update(&snapshot(&old)));
+    assert_eq!(update(json!({}), json!({"spec": {"lun": "other"}})), [SNAPSHOT_STAYS.1]);
+    let on = |node: &str| json!({"status": {"node": node}});
+    assert_eq!(update(json!({}), on("a")), [""; 0]);
+    assert_eq!(update(on("a"), on("b")), [SNAPSHOT_STATUS_STAYS.1]);
+    assert_eq!(update(on("a"), json!({})), [SNAPSHOT_STATUS_STAYS.1]);
+}

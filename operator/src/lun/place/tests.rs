@@ -18,6 +18,7 @@ fn lun(gi: u64, pin: Option<&str>) -> Lun {
         write_cache: WriteCache::WriteBack,
         reclaim_policy: ReclaimPolicy::Retain,
         qos: None,
+        source: None,
     };
     let metadata =
         ObjectMeta { name: Some("db".to_owned()), namespace: Some("prod".to_owned()), ..ObjectMeta::default() };
@@ -37,6 +38,7 @@ fn node(name: &str, capacity_gi: u64, promised_gi: u64) -> NodeView {
         capacity: capacity_gi * GI,
         available: capacity_gi * GI,
         max_volume: 16 << 40,
+        snapshots: true,
     };
     NodeView { name: name.to_owned(), trouble: None, pool: Some(pool), luns: 0, promised: promised_gi * GI }
 }
@@ -49,13 +51,13 @@ fn why(result: Result<String, NoPlace>) -> String {
 fn the_least_promised_node_wins_then_the_one_with_fewest_luns_then_the_first_by_name() {
     let any = pool(|_| ());
     let (a, b) = (node("a", 100, 50), node("b", 100, 20));
-    assert_eq!(place(&lun(1, None), &any, &[a, b]), Ok("b".to_owned()));
+    assert_eq!(place(&lun(1, None), &any, None, &[a, b]), Ok("b".to_owned()));
     let larger = node("b", 1000, 60);
-    assert_eq!(place(&lun(1, None), &any, &[node("a", 100, 50), larger]), Ok("b".to_owned()));
+    assert_eq!(place(&lun(1, None), &any, None, &[node("a", 100, 50), larger]), Ok("b".to_owned()));
     let mut busy = node("a", 100, 50);
     busy.luns = 3;
-    assert_eq!(place(&lun(1, None), &any, &[busy, node("b", 100, 50)]), Ok("b".to_owned()));
-    assert_eq!(place(&lun(1, None), &any, &[node("b", 100, 0), node("a", 100, 0)]), Ok("a".to_owned()));
+    assert_eq!(place(&lun(1, None), &any, None, &[busy, node("b", 100, 50)]), Ok("b".to_owned()));
+    assert_eq!(place(&lun(1, None), &any, None, &[node("b", 100, 0), node("a", 100, 0)]), Ok("a".to_owned()));
 }
 
 #[test]
@@ -63,26 +65,26 @@ fn a_node_that_is_preferred_wins_where_it_can_take_the_lun() {
     let mut wanted = lun(1, None);
     wanted.metadata.annotations = Some([(PREFERRED_NODE_ANNOTATION.to_owned(), "b".to_owned())].into());
     let any = pool(|_| ());
-    assert_eq!(place(&wanted, &any, &[node("a", 100, 0), node("b", 100, 90)]), Ok("b".to_owned()));
+    assert_eq!(place(&wanted, &any, None, &[node("a", 100, 0), node("b", 100, 90)]), Ok("b".to_owned()));
     let mut silent = node("b", 100, 0);
     silent.trouble = Some(Trouble::Silent);
-    assert_eq!(place(&wanted, &any, &[node("a", 100, 50), silent]), Ok("a".to_owned()));
-    assert_eq!(place(&wanted, &any, &[node("a", 100, 50)]), Ok("a".to_owned()));
+    assert_eq!(place(&wanted, &any, None, &[node("a", 100, 50), silent]), Ok("a".to_owned()));
+    assert_eq!(place(&wanted, &any, None, &[node("a", 100, 50)]), Ok("a".to_owned()));
 }
 
 #[test]
 fn a_pinned_node_wins_or_says_why_it_cannot() {
     let any = pool(|_| ());
     let nodes = [node("a", 100, 0), node("b", 100, 90)];
-    assert_eq!(place(&lun(1, Some("b")), &any, &nodes), Ok("b".to_owned()));
+    assert_eq!(place(&lun(1, Some("b")), &any, None, &nodes), Ok("b".to_owned()));
     let mut without = nodes.clone();
     without[1].pool = None;
     assert_eq!(
-        why(place(&lun(1, Some("b")), &any, &without)),
+        why(place(&lun(1, Some("b")), &any, None, &without)),
         "no node can take it: b: its agent says nothing of the pool"
     );
     assert_eq!(
-        why(place(&lun(1, Some("c")), &any, &nodes[..1])),
+        why(place(&lun(1, Some("c")), &any, None, &nodes[..1])),
         "no node can take it: a: spec.nodeName asks for another"
     );
 }
@@ -102,7 +104,7 @@ fn every_refusal_is_said_for_its_node() {
     nodes[5].pool.as_mut().unwrap().max_volume = GI;
     nodes[6].pool.as_mut().unwrap().available = 0;
     assert_eq!(
-        why(place(&lun(10, None), &limited, &nodes)),
+        why(place(&lun(10, None), &limited, None, &nodes)),
         "no node can take it: a: the pool's spec.nodes leaves it out; b: its agent gives no sign of life; \
          c: it is not ready: target_core_user is missing; d: its agent says nothing of the pool; \
          e: it cannot serve the pool: /var/lib/lunette/pool is no directory; \
@@ -114,8 +116,8 @@ fn every_refusal_is_said_for_its_node() {
 #[test]
 fn the_overcommit_limit_is_exact() {
     let twice = pool(|spec| spec.overcommit_percent = Some(200));
-    assert_eq!(place(&lun(10, None), &twice, &[node("a", 100, 190)]), Ok("a".to_owned()));
-    let refused = place(&lun(11, None), &twice, &[node("a", 100, 190)]);
+    assert_eq!(place(&lun(10, None), &twice, None, &[node("a", 100, 190)]), Ok("a".to_owned()));
+    let refused = place(&lun(11, None), &twice, None, &[node("a", 100, 190)]);
     assert_eq!(
         refused,
         Err(NoPlace::AllRefuse(vec![("a".to_owned(), Refusal::Overcommitted(190 * GI, 11 * GI, 200 * GI))]))
@@ -125,7 +127,7 @@ fn the_overcommit_limit_is_exact() {
 #[test]
 fn a_pool_may_be_for_some_namespaces_only() {
     let theirs = pool(|spec| spec.namespaces = vec!["test".to_owned()]);
-    let refused = place(&lun(1, None), &theirs, &[node("a", 100, 0)]);
+    let refused = place(&lun(1, None), &theirs, None, &[node("a", 100, 0)]);
     assert_eq!(refused.as_ref().map_err(NoPlace::reason), Err(reasons::POOL_NOT_ALLOWED));
     assert_eq!(why(refused), "pool fast is not for namespace prod: an admin lists it in the pool's spec.namespaces");
 }
@@ -133,9 +135,9 @@ fn a_pool_may_be_for_some_namespaces_only() {
 #[test]
 fn a_long_list_of_nodes_is_cut() {
     let nodes: Vec<_> = (0..25).map(|i| NodeView { pool: None, ..node(&format!("n{i:02}"), 1, 0) }).collect();
-    let text = why(place(&lun(1, None), &pool(|_| ()), &nodes));
+    let text = why(place(&lun(1, None), &pool(|_| ()), None, &nodes));
     assert!(text.ends_with("n09: its agent says nothing of the pool; and 15 more"), "{text}");
-    assert_eq!(why(place(&lun(1, None), &pool(|_| ()), &[])), NoPlace::NoNodes.to_string());
+    assert_eq!(why(place(&lun(1, None), &pool(|_| ()), None, &[])), NoPlace::NoNodes.to_string());
 }
 
 prop_compose! {
@@ -160,13 +162,13 @@ proptest! {
         nodes.sort_by(|a, b| a.name.cmp(&b.name));
         nodes.dedup_by(|a, b| a.name == b.name);
         let (lun, pool) = (lun(gi, None), pool(|spec| spec.overcommit_percent = percent));
-        let chosen = place(&lun, &pool, &nodes);
+        let chosen = place(&lun, &pool, None, &nodes);
         let mut turned = nodes.clone();
         if !turned.is_empty() {
             let by = turn % turned.len();
             turned.rotate_left(by);
         }
-        prop_assert_eq!(&chosen, &place(&lun, &pool, &turned));
+        prop_assert_eq!(&chosen, &place(&lun, &pool, None, &turned));
         let fit: Vec<_> = nodes.iter().filter(|n| refusal(&lun, gi * GI, &pool, n).is_none()).collect();
         match chosen {
             Ok(name) => {
@@ -178,4 +180,21 @@ proptest! {
             Err(_) => prop_assert!(fit.is_empty()),
         }
     }
+}
+
+#[test]
+fn a_copy_is_placed_where_its_origin_is_or_nowhere() {
+    let origin = |node: &str| Origin {
+        what: "LunSnapshot s".to_owned(),
+        node: node.to_owned(),
+        pool: "fast".to_owned(),
+        size: GI,
+        block_size: 512,
+    };
+    let (any, nodes) = (pool(|_| ()), [node("a", 100, 0), node("b", 100, 90)]);
+    assert_eq!(place(&lun(1, None), &any, Some(&origin("b")), &nodes), Ok("b".to_owned()));
+    let refused = why(place(&lun(1, None), &any, Some(&origin("c")), &nodes));
+    assert!(refused.contains("a: what the Lun is made from is on node c"), "{refused}");
+    let pinned = why(place(&lun(1, Some("a")), &any, Some(&origin("b")), &nodes));
+    assert_eq!(pinned, "no node can take it: a: what the Lun is made from is on node b");
 }

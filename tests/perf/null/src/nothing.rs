@@ -40,7 +40,7 @@ impl Pool for Nowhere {
     }
 
     fn usage(&self, _: &VolumeId) -> Result<Usage, PoolError> {
-        Ok(Usage { size: self.size, allocated: 0 })
+        Ok(Usage { size: self.size, ..Usage::default() })
     }
 
     fn open(&self, _: &VolumeId, options: &OpenOptions) -> Result<Nothing, PoolError> {
