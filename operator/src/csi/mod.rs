@@ -5,17 +5,14 @@
 //! call at a time works on a volume ([`busy`]); a second is told ABORTED, and the first always ends, since
 //! every wait has a deadline ([`deadline`]). Which gRPC code a failure gets is said in one place ([`failure`]).
 
-mod busy;
 mod capacity;
 mod chap;
 mod class;
 mod cluster;
 mod controller;
 mod create;
-mod deadline;
 mod delete;
 mod expand;
-mod failure;
 mod group;
 mod health;
 mod identity;
@@ -43,6 +40,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use kube::Client;
 use lunette_api::Lun;
+use lunette_csi_service::{busy, deadline, failure};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
