@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use futures::FutureExt as _;
 use lunette_api::identity::IQN_PREFIX;
+use lunette_csi_service::socket::Socket;
 use lunette_initiator::Machine;
 use lunette_lio::{IqnPrefix, Preflight, Real};
 use nix::fcntl::{Flock, FlockArg};
@@ -21,12 +22,12 @@ use tokio::time::timeout;
 
 use crate::args::{Run, Serve};
 use crate::attach::{Desk, Order};
-use crate::handover::{self, Baton, Offers, Served, Succession, Successors};
+use crate::handover::{self, Baton, Offers, Served, Succession};
 use crate::lun::Kernel;
 use crate::node::{Context, Node};
 use crate::source::{Kubernetes, Manifests, Presence, Source, View};
 use crate::status::Board;
-use crate::{attach, check, metrics, node, reservations, socket, status};
+use crate::{attach, check, csi, metrics, node, reservations, socket, status};
 
 /// How long asking for an API server's address may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -81,10 +82,11 @@ impl Agent {
     async fn lead(mut self, lock: Flock<File>) -> anyhow::Result<()> {
         // Nobody waits to hear.
         self.served.close();
-        let successors = self.open()?;
+        let (offers, successors) = handover::offers();
+        let sockets = self.open(offers)?;
         sweep(&self.context).await;
         let node = Node::new(Arc::clone(&self.context), successors).run(self.views.clone(), stop_signal()?);
-        end(lock, node.await).await
+        end(lock, sockets, node.await).await
     }
 
     /// Becomes the agent in place of the one that runs.
@@ -105,7 +107,7 @@ impl Agent {
         }
         self.served.close();
         let lock = only_agent(&self.args.run.lock())?;
-        self.open_with(offers)?;
+        let sockets = self.open(offers)?;
         let mut views = self.views.clone();
         tokio::spawn(async move {
             loop {
@@ -115,16 +117,12 @@ impl Agent {
                 }
             }
         });
-        end(lock, node.await?).await
+        end(lock, sockets, node.await?).await
     }
 
-    /// Answers on the agent's socket and tells the world that we are there.
-    fn open(&self) -> anyhow::Result<Successors> {
-        let (offers, successors) = handover::offers();
-        self.open_with(offers).map(|()| successors)
-    }
-
-    fn open_with(&self, offers: Offers) -> anyhow::Result<()> {
+    /// Answers on the agent's sockets and tells the world that we are there. The kubelet takes us for gone when those
+    /// that are returned are.
+    fn open(&self, offers: Offers) -> anyhow::Result<Vec<Socket>> {
         listen(&self.args.run, &self.context)?;
         handover::listen(&self.args.run.succession(), offers)?;
         tracing::info!(node = self.context.node, portals = %list(&self.args), "serving");
@@ -135,18 +133,21 @@ impl Agent {
         if let Some(client) = self.client.clone() {
             announce(&self.context, client, &self.args, self.views.clone());
         }
+        let sockets = csi::serve(&self.args.csi, &self.context, &self.args.run, self.views.clone())?;
         handover::tell_ready();
-        Ok(())
+        Ok(sockets)
     }
 }
 
 /// Ends, and lets the successor know, if there is one, that it is the agent.
-async fn end(lock: Flock<File>, successor: Option<Baton>) -> anyhow::Result<()> {
+async fn end(lock: Flock<File>, sockets: Vec<Socket>, successor: Option<Baton>) -> anyhow::Result<()> {
     drop(lock);
     let Some(baton) = successor else {
         tracing::info!("stopped; the rings stay, and initiators wait for the next agent");
         return Ok(());
     };
+    // It puts its own in their place.
+    sockets.into_iter().for_each(Socket::leave);
     let version = baton.version().to_owned();
     baton.pass().await.context("the successor has gone after all was handed over: start an agent")?;
     tracing::info!(version, "the successor is the agent now; this one ends");

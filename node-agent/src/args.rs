@@ -60,6 +60,8 @@ pub struct Serve {
     /// ADDRESS means port 9810. They are not served unless given: nobody has to prove who asks.
     #[arg(long, env = "LUNETTE_LISTEN", value_name = "ADDR:PORT", value_parser = metrics_address)]
     pub listen: Option<SocketAddr>,
+    #[command(flatten)]
+    pub csi: Csi,
     /// If an agent runs on this machine, take its LUNs over and its place.
     #[arg(long, env = "LUNETTE_SUCCEED")]
     pub succeed: bool,
@@ -68,6 +70,20 @@ pub struct Serve {
     pub log_json: bool,
     #[command(flatten)]
     pub run: Run,
+}
+
+/// Where volumes are brought to pods.
+#[derive(Debug, Args)]
+pub struct Csi {
+    /// The kubelet's folder: serve CSI's Node service to that kubelet, and register with it. Not done unless given.
+    #[arg(long, env = "LUNETTE_KUBELET_DIR", value_name = "DIR")]
+    pub kubelet_dir: Option<PathBuf>,
+    /// Serve CSI on this socket: unix:///PATH. That of the plugin csi.lunette.io in the kubelet's folder unless given.
+    #[arg(long, env = "LUNETTE_CSI_ENDPOINT", value_name = "SOCKET")]
+    pub csi_endpoint: Option<String>,
+    /// How many volumes Kubernetes may attach to this node.
+    #[arg(long, env = "LUNETTE_MAX_VOLUMES", value_name = "NUMBER", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_volumes: u32,
 }
 
 /// How to show.

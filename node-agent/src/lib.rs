@@ -3,7 +3,7 @@
 //!
 //! `node` decides what each LUN needs, [`lun`] serves one ring, `source` says what is wanted
 //! (an API server, or a directory of manifests), `storage` lists the kinds of pool there are, `attach` is
-//! where LUNs become disks of this machine, `memory` keeps the agent from waiting for its own disks, `metrics`
+//! where LUNs become disks of this machine, `csi` brings those to pods, `memory` keeps the agent from waiting for its own disks, `metrics`
 //! tells of all of them, `handover` passes all of it to a successor.
 //!
 //! A library under a program of three lines, so that the bench can run a LUN's thread over storage of its own.
@@ -14,6 +14,7 @@ mod agent;
 mod args;
 mod attach;
 mod check;
+mod csi;
 mod handover;
 pub mod lun;
 mod memory;

@@ -61,6 +61,13 @@ pub const TESTS: &[Test] = &[
     Test::without_vm("cluster::csi_writes_its_own_only", csi::csi_writes_its_own_only),
     Test::without_vm("cluster::a_volume_lives_from_claim_to_deletion", csi::a_volume_lives_from_claim_to_deletion),
     Test::without_vm("cluster::csi_sanity_finds_no_fault", csi::csi_sanity_finds_no_fault),
+    Test::new("cluster::csi_sanity_finds_no_fault_on_a_node", csi::csi_sanity_finds_no_fault_on_a_node).once(),
+    Test::new("cluster::a_volume_is_brought_to_pods_of_two_nodes", csi::a_volume_is_brought_to_pods_of_two_nodes),
+    Test::new(
+        "cluster::a_volume_that_is_not_what_it_should_be_is_refused",
+        csi::a_volume_that_is_not_what_it_should_be_is_refused,
+    )
+    .once(),
     Test::new("cluster::twenty_luns_are_ready_soon", served::twenty_luns_are_ready_soon),
     Test::new("cluster::an_agent_that_was_down_catches_up", served::an_agent_that_was_down_catches_up),
     Test::new("cluster::an_agent_needs_no_api_server_to_start", served::an_agent_needs_no_api_server_to_start),

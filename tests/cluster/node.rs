@@ -11,13 +11,15 @@ use super::site::{SYSTEM, Site, patiently};
 
 /// Where the node's pool is.
 const POOL: &str = "/var/lib/lunette/pool";
+/// Where a kubelet of the node would be.
+pub const KUBELET: &str = "/var/lib/kubelet";
 /// How long the agent may take to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 
 /// A node VM, and the agent on it while one runs.
 pub struct Node<'a> {
     site: &'a Site,
-    name: &'static str,
+    pub name: &'static str,
     agent: Option<Process>,
     pub vm: Vm,
 }
@@ -63,7 +65,8 @@ impl<'a> Node<'a> {
     fn launch(&mut self, kubeconfig: &str) -> Result<()> {
         let binary = self.site.binary("lunette-node");
         let portal = format!("{}:3260", self.vm.ipv4());
-        let line = format!("exec {} serve --node {} --portal {portal}", binary.display(), self.name);
+        let line =
+            format!("exec {} serve --node {} --portal {portal} --kubelet-dir {KUBELET}", binary.display(), self.name);
         let command = GuestCommand::shell(&line).env("KUBECONFIG", kubeconfig);
         self.agent = Some(self.vm.spawn("agent", command)?);
         Ok(())

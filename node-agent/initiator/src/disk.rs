@@ -49,6 +49,12 @@ pub enum DiskError {
         /// Where one was expected.
         at: Address,
     },
+    /// What there was is no disk, or not any more.
+    #[error("{} is no SCSI disk, or not any more: see `dmesg`, and try again", path.display())]
+    Gone {
+        /// Its device file.
+        path: PathBuf,
+    },
     /// It is not the one that is wanted.
     #[error(
         "{} at {at} is {}, not {want}: it is left alone, for using it would risk another disk's data; detach it and attach again",

@@ -12,12 +12,14 @@
 
 mod address;
 mod disk;
+mod held;
 mod iscsi;
 mod machine;
 mod wwid;
 
 pub use address::{Address, BadAddress};
 pub use disk::{Disk, DiskError, Expected};
+pub use held::Held;
 pub use iscsi::{Answer, Chap as RemoteChap, Commands, Host as OpenIscsiHost, IscsiError, Login, OpenIscsi, Remote};
 pub use machine::Machine;
 pub use wwid::{BadWwid, Wwid};

@@ -125,7 +125,7 @@ impl Machine {
     }
 
     /// Has the kernel ask the disk again for its size and identity.
-    fn rescan(&self, at: Address) -> Result<(), DiskError> {
+    pub(crate) fn rescan(&self, at: Address) -> Result<(), DiskError> {
         write(&self.device(at).join("rescan"), "1", "have the kernel look again with")
     }
 
@@ -158,11 +158,16 @@ impl Machine {
     /// # Errors
     /// When sysfs cannot be read.
     pub fn disks_of_host(&self, host: u32) -> Result<Vec<Disk>, DiskError> {
+        let addresses = self.addresses()?.into_iter().filter(|at| at.host == host);
+        addresses.filter_map(|at| self.find(at).transpose()).collect()
+    }
+
+    /// Where the kernel shows something at all.
+    pub(crate) fn addresses(&self) -> Result<Vec<Address>, DiskError> {
         let directory = self.root.join("sys/class/scsi_device");
         let Some(listing) = optional(fs::read_dir(&directory), &directory)? else { return Ok(Vec::new()) };
         let names = listing.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-        let addresses = names.filter_map(|name| name.parse().ok()).filter(|at: &Address| at.host == host);
-        addresses.filter_map(|at| self.find(at).transpose()).collect()
+        Ok(names.filter_map(|name| name.parse().ok()).collect())
     }
 
     /// Where `sys` and `dev` are.
@@ -170,7 +175,7 @@ impl Machine {
         &self.root
     }
 
-    fn device(&self, at: Address) -> PathBuf {
+    pub(crate) fn device(&self, at: Address) -> PathBuf {
         self.root.join("sys/class/scsi_device").join(at.to_string()).join("device")
     }
 }

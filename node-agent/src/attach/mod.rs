@@ -1,4 +1,5 @@
-//! `lunette-node attach` and `detach`: asks the running agent for a LUN as a disk of this machine.
+//! `lunette-node attach` and `detach`: asks the running agent for a LUN as a disk of this machine. CSI asks the same
+//! desk.
 //!
 //! The agent's half finds the LUN on the board and hands the order to its worker, again and again while that may
 //! help, until the client's patience ends. The client prints the disk's path as its last word.
@@ -36,15 +37,28 @@ pub async fn answer(
         return json!({ "error": format!("{seconds:?} is no number of seconds") });
     };
     let deadline = Instant::now() + Duration::from_secs(seconds).min(LONGEST);
+    match patiently(lun, deadline, || attempt(order, lun, (board, desk), &elsewhere)).await {
+        Ok(disk) => json!({ "disk": disk }),
+        Err(Refusal::Refused(why) | Refusal::NotYet(why)) => json!({ "error": why }),
+    }
+}
+
+/// Tries again while that may help, until the deadline.
+///
+/// # Errors
+/// Why the last attempt came to nothing.
+pub async fn patiently<T, F>(lun: &str, deadline: Instant, attempt: impl Fn() -> F) -> Result<T, Refusal>
+where
+    F: Future<Output = Result<T, Refusal>>,
+{
     loop {
-        let why = match timeout_at(deadline, attempt(order, lun, (board, desk), &elsewhere)).await {
-            Ok(Ok(disk)) => return json!({ "disk": disk }),
-            Ok(Err(Refusal::Refused(why))) => return json!({ "error": why }),
+        let why = match timeout_at(deadline, attempt()).await {
             Ok(Err(Refusal::NotYet(why))) => why,
+            Ok(outcome) => return outcome,
             Err(_) => format!("Lun {lun} is busy with something that does not end: see `lunette-node status`"),
         };
         if Instant::now() + TRY_AGAIN > deadline {
-            return json!({ "error": why });
+            return Err(Refusal::NotYet(why));
         }
         sleep(TRY_AGAIN).await;
     }

@@ -28,7 +28,7 @@ use lunette_lio::{Configfs, IqnPrefix, Portal, Preflight, Uid};
 use tokio::sync::{mpsc, watch};
 
 pub use instant::Pausers;
-pub use remote::order as order_remote;
+pub use remote::{attach as attach_remote, detach as detach_remote, order as order_remote, unknown as unknown_lun};
 
 use intent::Intent;
 use snapshots::Snapshots;

@@ -28,18 +28,36 @@ impl From<IscsiError> for Refusal {
 pub async fn order(context: &Context, locks: PathBuf, order: Order, lun: &str) -> Outcome {
     let (namespace, name) = lun.split_once('/').unwrap_or(("default", lun));
     let Some(lun) = context.source.lun(namespace, name).await? else { return Err(unknown(lun)) };
-    let wwid: Wwid = wwid(&lun)?;
-    let (way, target) = (OpenIscsi::new(context.machine.clone(), OpenIscsiHost, locks), identity::iqn(uid(&lun)));
-    let disk: Option<Disk> = match order {
-        Order::Detach => blocking(move || way.detach(&target, &wwid)).await?,
-        Order::Attach => {
-            let initiator = local_initiator(&lun, &context.node).ok_or_else(|| not_listed(&lun, &context.node))?;
-            let (remote, chap) =
-                (remote(&lun, target, wwid, !initiator.read_only)?, chap(context, &lun, initiator).await?);
-            blocking(move || way.attach(&remote, chap.as_ref())).await.map(Some)?
-        }
-    };
+    match order {
+        Order::Attach => attach(context, locks, &lun).await,
+        Order::Detach => detach(context, locks, uid(&lun)).await,
+    }
+}
+
+/// Logs in, and finds the disk.
+pub async fn attach(context: &Context, locks: PathBuf, lun: &Lun) -> Outcome {
+    if lun.status.as_ref().is_some_and(|status| status.node.as_ref() == Some(&context.node)) {
+        // Over iSCSI it would be a loop through this machine's own memory.
+        let why = format!("Lun {} is this node's own, and just coming: see `lunette-node status`", owner(lun));
+        return Err(Refusal::NotYet(why));
+    }
+    let initiator = local_initiator(lun, &context.node).ok_or_else(|| not_listed(lun, &context.node))?;
+    let remote = remote(lun, identity::iqn(uid(lun)), wwid(uid(lun))?, !initiator.read_only)?;
+    let chap = chap(context, lun, initiator).await?;
+    let way = way(context, locks);
+    let disk: Disk = blocking(move || way.attach(&remote, chap.as_ref())).await?;
+    Ok(Some(disk.path))
+}
+
+/// Takes the disk away and logs out; the Lun may be gone meanwhile.
+pub async fn detach(context: &Context, locks: PathBuf, uid: &str) -> Outcome {
+    let (way, target, wwid) = (way(context, locks), identity::iqn(uid), wwid(uid)?);
+    let disk = blocking(move || way.detach(&target, &wwid)).await?;
     Ok(disk.map(|disk| disk.path))
+}
+
+fn way(context: &Context, locks: PathBuf) -> OpenIscsi<OpenIscsiHost> {
+    OpenIscsi::new(context.machine.clone(), OpenIscsiHost, locks)
 }
 
 /// What is to be reached, as far as the Lun's status says.
@@ -86,11 +104,12 @@ fn uid(lun: &Lun) -> &str {
     lun.metadata.uid.as_deref().unwrap_or_default()
 }
 
-fn wwid(lun: &Lun) -> Result<Wwid, Refusal> {
-    identity::wwid(uid(lun)).parse().map_err(|error| Refusal::Refused(format!("{error}")))
+fn wwid(uid: &str) -> Result<Wwid, Refusal> {
+    identity::wwid(uid).parse().map_err(|error| Refusal::Refused(format!("{error}")))
 }
 
-fn unknown(lun: &str) -> Refusal {
+/// That nobody here has heard of a Lun.
+pub fn unknown(lun: &str) -> Refusal {
     Refusal::NotYet(format!("this node serves no Lun {lun}, and knows of none elsewhere: see `lunette-node status`"))
 }
 
@@ -115,7 +134,7 @@ mod tests {
 
     fn reached(status: &Value) -> Result<Remote, Refusal> {
         let lun = lun(status);
-        remote(&lun, identity::iqn(uid(&lun)), wwid(&lun).unwrap(), true)
+        remote(&lun, identity::iqn(uid(&lun)), wwid(uid(&lun)).unwrap(), true)
     }
 
     #[test]

@@ -66,6 +66,11 @@ impl Board {
         Arc::clone(lock(&self.ledgers).entry(uid.to_owned()).or_default())
     }
 
+    /// Whether this node serves that LUN, or is about to.
+    pub fn has(&self, uid: &str) -> bool {
+        lock(&self.entries).contains_key(uid)
+    }
+
     /// All LUNs, by namespace and name, each with what is counted of it.
     pub fn measured(&self) -> Vec<(Entry, Arc<Ledger>)> {
         let ledger = |entry: &Entry| self.ledger(entry.lun.metadata.uid.as_deref().unwrap_or_default());

@@ -5,7 +5,6 @@
 //! call at a time works on a volume ([`busy`]); a second is told ABORTED, and the first always ends, since
 //! every wait has a deadline ([`deadline`]). Which gRPC code a failure gets is said in one place ([`failure`]).
 
-mod busy;
 mod capacity;
 mod chap;
 mod class;
@@ -13,11 +12,9 @@ mod cluster;
 mod controller;
 mod create;
 mod create_snapshot;
-mod deadline;
 mod delete;
 mod delete_snapshot;
 mod expand;
-mod failure;
 mod group;
 mod health;
 mod identity;
@@ -50,6 +47,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use kube::Client;
 use lunette_api::Lun;
+use lunette_csi_service::{busy, deadline, failure};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 

@@ -7,11 +7,13 @@ use crate::bed::{interrupt, reaper};
 use crate::layout::Layout;
 use crate::runner::{self, Context, Test};
 use crate::setup::{Extent, Ground, Kernel};
-use crate::{Result, exec, lanes, shell};
+use crate::{Result, exec, grpc, lanes, shell};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// What a program brings: its tests and the demo's story.
 #[derive(Debug, Clone, Copy)]
@@ -99,6 +101,19 @@ enum Verb {
     /// Runs the tests that standard input names; not for people
     #[command(hide = true, name = lanes::VERB)]
     Lane,
+    /// Makes a gRPC call in a guest; not for people
+    #[command(hide = true)]
+    Call {
+        /// The socket to call on
+        socket: PathBuf,
+        /// The method: /PACKAGE.SERVICE/METHOD
+        method: String,
+        /// How long it may take
+        seconds: u64,
+        /// The message, in hexadecimal
+        #[arg(default_value = "")]
+        request: String,
+    },
     /// Clears up after the program that started it; not for people
     #[command(hide = true)]
     Reap,
@@ -110,6 +125,9 @@ pub fn run(repertoire: Repertoire) -> ExitCode {
     let outcome = match Arguments::parse().verb {
         Verb::GuestExec => exec::serve(),
         Verb::Reap => reaper::reap(),
+        Verb::Call { socket, method, seconds, request } => {
+            grpc::answer(&socket, &method, Duration::from_secs(seconds), &request)
+        }
         Verb::List { filter } => list(&repertoire, &filter),
         verb => interrupt::clear_up_on_signals().and_then(|()| run_on_ground(&repertoire, verb)),
     };
@@ -141,7 +159,7 @@ fn run_on_ground(repertoire: &Repertoire, verb: Verb) -> Result<()> {
         Verb::Lane => lanes::serve(&ground, repertoire.tests),
         Verb::Bench { what, kernel } => bench(repertoire, &ground, &what, kernel),
         Verb::Shell { kernel, counting } => shell::run(&Context::new(ground, kernel), counting),
-        Verb::Setup | Verb::List { .. } | Verb::GuestExec | Verb::Reap => Ok(()),
+        Verb::Setup | Verb::List { .. } | Verb::GuestExec | Verb::Call { .. } | Verb::Reap => Ok(()),
     }
 }
 

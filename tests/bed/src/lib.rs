@@ -11,6 +11,7 @@ pub mod bed;
 pub mod cli;
 pub mod control_plane;
 pub mod exec;
+pub mod grpc;
 pub mod host;
 pub mod images;
 mod lanes;

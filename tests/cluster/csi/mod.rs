@@ -1,9 +1,13 @@
-//! The controller side of CSI against a real API server: `lunette-operator controller` and `lunette-operator csi`
-//! run as processes with their own ServiceAccounts, the agents are played.
+//! CSI against a real API server: `lunette-operator controller` and `lunette-operator csi` run as processes with their
+//! own ServiceAccounts. Where it is the controller's side that a test is about, the agents are played; where it is the
+//! node's, they are real, on real kernels.
 
+mod accidents;
 mod agent;
 mod calls;
 mod node;
+mod place;
+mod pods;
 mod rights;
 mod sanity;
 
@@ -18,9 +22,11 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::operator::Operator;
 use super::site::{SOON, SYSTEM, Site, pool};
+pub use accidents::a_volume_that_is_not_what_it_should_be_is_refused;
 pub use calls::a_volume_lives_from_claim_to_deletion;
+pub use pods::a_volume_is_brought_to_pods_of_two_nodes;
 pub use rights::csi_writes_its_own_only;
-pub use sanity::csi_sanity_finds_no_fault;
+pub use sanity::{csi_sanity_finds_no_fault, csi_sanity_finds_no_fault_on_a_node};
 
 use agent::Agents;
 

@@ -13,6 +13,8 @@ use super::IscsiError;
 /// Longer than a login with all of open-iscsi's own retries takes.
 const PATIENCE: Duration = Duration::from_secs(90);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// nsenter(1) found the namespaces, and no such program in them.
+const NO_PROGRAM: i32 = 127;
 
 /// What a call came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,7 +52,8 @@ impl Host {
 
 impl Commands for Host {
     fn iscsiadm(&self, arguments: &[&str]) -> Result<Answer, IscsiError> {
-        let mut command = match self.elsewhere() {
+        let elsewhere = self.elsewhere();
+        let mut command = match &elsewhere {
             None => Command::new("iscsiadm"),
             Some(process) => {
                 let mut enter = Command::new("nsenter");
@@ -60,7 +63,11 @@ impl Commands for Host {
                 enter
             }
         };
-        bounded(command.args(arguments))
+        let answer = bounded(command.args(arguments))?;
+        if elsewhere.is_some() && answer.status == NO_PROGRAM {
+            return Err(IscsiError::NotThere(std::io::Error::other(answer.said.trim().to_owned())));
+        }
+        Ok(answer)
     }
 
     fn root(&self) -> PathBuf {

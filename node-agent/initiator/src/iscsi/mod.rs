@@ -80,8 +80,11 @@ impl<C: Commands> OpenIscsi<C> {
     pub fn detach(&self, target: &str, wwid: &Wwid) -> Result<Option<Disk>, IscsiError> {
         let _lock = Lock::take(&self.locks, target)?;
         let Some(session) = session::find(self.machine.root(), target)? else {
-            Record::of(&self.host, target).forget()?;
-            return Ok(None);
+            return match Record::of(&self.host, target).forget() {
+                // Nobody ever logged in from here.
+                Ok(()) | Err(IscsiError::NotThere(_)) => Ok(None),
+                Err(error) => Err(error),
+            };
         };
         let (ours, others): (Vec<Disk>, Vec<Disk>) =
             self.disks(&session)?.into_iter().partition(|disk| disk.wwid.as_ref() == Some(wwid));

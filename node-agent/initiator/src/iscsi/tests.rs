@@ -17,13 +17,14 @@ struct Bed {
     calls: Mutex<Vec<String>>,
     records_at_login: Mutex<Vec<String>>,
     refuses: bool,
+    absent: bool,
     disk_size: Option<u64>,
 }
 
 impl Bed {
     fn new(disk_size: Option<u64>) -> Bed {
         let (calls, records_at_login) = Default::default();
-        Bed { root: tempfile::tempdir().unwrap(), calls, records_at_login, refuses: false, disk_size }
+        Bed { root: tempfile::tempdir().unwrap(), calls, records_at_login, refuses: false, absent: false, disk_size }
     }
 
     fn put(&self, path: &str, bytes: impl AsRef<[u8]>) {
@@ -81,6 +82,9 @@ impl Bed {
 
 impl Commands for &Bed {
     fn iscsiadm(&self, arguments: &[&str]) -> Result<Answer, IscsiError> {
+        if self.absent {
+            return Err(IscsiError::NotThere(std::io::ErrorKind::NotFound.into()));
+        }
         self.calls.lock().unwrap().push(arguments.join(" "));
         let status = match arguments {
             [.., "-p", portal, "-o", "new"] => {
@@ -202,6 +206,12 @@ fn a_session_whose_disk_is_gone_is_logged_out_all_the_same() {
     bed.session(TARGET);
     assert_eq!(bed.way().detach(TARGET, &WWID.parse().unwrap()).unwrap(), None);
     assert!(!exists(&bed.path("sys/class/iscsi_session")));
+}
+
+#[test]
+fn a_machine_without_open_iscsi_has_nothing_to_detach() {
+    let bed = Bed { absent: true, ..Bed::new(None) };
+    assert_eq!(bed.way().detach(TARGET, &WWID.parse().unwrap()).unwrap(), None);
 }
 
 #[test]

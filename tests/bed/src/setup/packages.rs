@@ -16,6 +16,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// What the harness itself, the guests (which see the host's programs) and the tests' initiators use.
 const PACKAGES: &[&str] = &[
+    "btrfs-progs",
     "buildah",
     "busybox-static",
     "containerd",
