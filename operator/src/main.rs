@@ -1,5 +1,5 @@
-//! `lunette-operator`: decides which node serves which Lun, is the controller side of CSI, prints the CRDs, and watches
-//! over an uninstallation.
+//! `lunette-operator`: decides which node serves which Lun, is the controller side of CSI, prints the CRDs, watches over
+//! an uninstallation, and tries a volume.
 //!
 //! Arguments, logging, then one role; nothing else happens here. The process never touches storage.
 
@@ -23,6 +23,7 @@ mod pool;
 mod signals;
 mod telemetry;
 mod triggers;
+mod try_volume;
 mod uninstall;
 
 use clap::Parser;
@@ -40,5 +41,6 @@ fn main() -> anyhow::Result<()> {
         Role::Csi(args) => csi::main(&args),
         Role::Reference(args) => csi::reference::run(&args),
         Role::Uninstall(step) => uninstall::main(&step),
+        Role::TryVolume(args) => try_volume::main(&args),
     }
 }
