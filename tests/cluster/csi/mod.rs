@@ -72,17 +72,9 @@ fn endpoint(socket: &std::path::Path) -> String {
     format!("unix://{}", socket.display())
 }
 
-/// A site with what the driver needs.
-fn installed(context: &Context) -> Result<Site> {
-    let site = Site::up(context)?;
-    let manifest = site.manifests().join("csi-controller.yaml").display().to_string();
-    site.plane.kubectl_must(["apply", "--server-side", "-f", &manifest])?;
-    Ok(site)
-}
-
 /// A site with the pool `fast`, an operator, and agents of the nodes `a` and `b` that serve what they are given.
 fn with_driver(context: &Context, test: impl FnOnce(&Site, &Agents, &mut Driver) -> Result<()>) -> Result<()> {
-    let site = installed(context)?;
+    let site = Site::up(context)?;
     let _operator = Operator::start(&site)?;
     site.apply(&pool("fast", |_| ()))?;
     let mut driver = Driver::start(&site)?;

@@ -4,7 +4,7 @@
 mod client;
 mod gone;
 mod served;
-mod site;
+pub mod site;
 
 use lunette_bed::Test;
 
