@@ -57,6 +57,7 @@ pub const TESTS: &[Test] = &[
     Test::without_vm("cluster::csi_writes_its_own_only", csi::csi_writes_its_own_only),
     Test::without_vm("cluster::a_volume_lives_from_claim_to_deletion", csi::a_volume_lives_from_claim_to_deletion),
     Test::without_vm("cluster::csi_sanity_finds_no_fault", csi::csi_sanity_finds_no_fault),
+    Test::without_vm("cluster::sidecars_do_what_claims_ask", csi::sidecars_do_what_claims_ask),
     Test::new("cluster::twenty_luns_are_ready_soon", served::twenty_luns_are_ready_soon),
     Test::new("cluster::an_agent_that_was_down_catches_up", served::an_agent_that_was_down_catches_up),
     Test::new("cluster::an_agent_needs_no_api_server_to_start", served::an_agent_needs_no_api_server_to_start),

@@ -6,11 +6,12 @@ mod calls;
 mod node;
 mod rights;
 mod sanity;
+mod sidecars;
 
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
-use lunette_bed::{Context, Daemon, Result};
+use lunette_bed::{Context, ControlPlaneSpec, Daemon, Result};
 use lunette_proto::csi::controller_client::ControllerClient;
 use lunette_proto::csi::identity_client::IdentityClient;
 use tokio::runtime::Runtime;
@@ -21,6 +22,7 @@ use super::site::{SOON, SYSTEM, Site, pool};
 pub use calls::a_volume_lives_from_claim_to_deletion;
 pub use rights::csi_writes_its_own_only;
 pub use sanity::csi_sanity_finds_no_fault;
+pub use sidecars::sidecars_do_what_claims_ask;
 
 use agent::Agents;
 
@@ -74,7 +76,16 @@ fn endpoint(socket: &std::path::Path) -> String {
 
 /// A site with the pool `fast`, an operator, and agents of the nodes `a` and `b` that serve what they are given.
 fn with_driver(context: &Context, test: impl FnOnce(&Site, &Agents, &mut Driver) -> Result<()>) -> Result<()> {
-    let site = Site::up(context)?;
+    with_driver_on(context, ControlPlaneSpec::new(), test)
+}
+
+/// The same, on a control plane like this.
+fn with_driver_on(
+    context: &Context,
+    spec: ControlPlaneSpec,
+    test: impl FnOnce(&Site, &Agents, &mut Driver) -> Result<()>,
+) -> Result<()> {
+    let site = Site::of(context, spec)?;
     let _operator = Operator::start(&site)?;
     site.apply(&pool("fast", |_| ()))?;
     let mut driver = Driver::start(&site)?;
