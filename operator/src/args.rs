@@ -40,6 +40,22 @@ pub enum Role {
     /// Before and after `helm uninstall`: what its hooks run.
     #[command(subcommand)]
     Uninstall(UninstallStep),
+    /// In a pod with a volume: write to it and read it again. What `helm test` runs.
+    TryVolume(TryVolumeArgs),
+}
+
+/// Which volume to try.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct TryVolumeArgs {
+    /// The PersistentVolumeClaim.
+    #[arg(long)]
+    pub claim: String,
+    /// Where it is mounted.
+    #[arg(long)]
+    pub path: PathBuf,
+    /// The namespace of the claim, and of volumes' Luns.
+    #[arg(long, env = "LUNETTE_NAMESPACE", default_value = "lunette-system")]
+    pub namespace: String,
 }
 
 /// A step of an uninstallation.

@@ -1,5 +1,5 @@
-//! `lunette-operator`: decides which node serves which Lun, is the controller side of CSI, prints the CRDs, and watches
-//! over an uninstallation.
+//! `lunette-operator`: decides which node serves which Lun, is the controller side of CSI, prints the CRDs, watches over
+//! an uninstallation, and tries a volume.
 //!
 //! Arguments, logging, then one role; nothing else happens here. The process never touches storage.
 
@@ -24,6 +24,7 @@ mod signals;
 mod snapshot;
 mod telemetry;
 mod triggers;
+mod try_volume;
 mod uninstall;
 
 use clap::Parser;
@@ -41,5 +42,6 @@ fn main() -> anyhow::Result<()> {
         Role::Csi(args) => csi::main(&args),
         Role::Reference(args) => csi::reference::run(&args),
         Role::Uninstall(step) => uninstall::main(&step),
+        Role::TryVolume(args) => try_volume::main(&args),
     }
 }

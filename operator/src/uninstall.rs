@@ -16,6 +16,9 @@ use serde::de::DeserializeOwned;
 use crate::args::UninstallStep;
 use crate::leader;
 
+/// How the Leases of CSI's sidecars end: with the driver's name, as they write it.
+const SIDECARS_LEASE_SUFFIX: &str = "csi-lunette-io";
+
 /// How many objects of a kind a refusal names.
 const NAMED: usize = 5;
 
@@ -108,7 +111,7 @@ async fn sweep(client: Client, namespace: &str) -> anyhow::Result<()> {
 }
 
 fn is_ours(lease: &str) -> bool {
-    lease == leader::LEASE || lease.starts_with(NODE_LEASE_PREFIX)
+    lease == leader::LEASE || lease.starts_with(NODE_LEASE_PREFIX) || lease.ends_with(SIDECARS_LEASE_SUFFIX)
 }
 
 /// The object, or its whole kind, is not there.
@@ -142,6 +145,7 @@ mod tests {
     #[test]
     fn only_leases_of_ours_go() {
         assert!(is_ours("lunette-operator") && is_ours("lunette-node-a"));
-        assert!(!is_ours("lunette-other") && !is_ours("kube-scheduler"));
+        assert!(is_ours("csi-lunette-io") && is_ours("external-resizer-csi-lunette-io"));
+        assert!(!is_ours("lunette-other") && !is_ours("kube-scheduler") && !is_ours("csi-example-io"));
     }
 }

@@ -8,6 +8,8 @@ use super::site::{Site, lun, pool};
 
 pub fn the_examples_are_accepted(context: &Context) -> Result<()> {
     let site = context.shared(Site::up)?;
+    // Pods need it; the controller manager would make it.
+    site.plane.ensure_service_account("default", "default")?;
     let folder = site.manifests().join("examples");
     let printed =
         site.plane.kubectl_must(["apply", "--server-side", "--dry-run=server", "-f", &folder.display().to_string()])?;
@@ -19,6 +21,8 @@ pub fn the_examples_are_accepted(context: &Context) -> Result<()> {
         "lunsnapshot.lunette.io/disk-before-upgrade",
         "secret/client-chap",
         "storageclass.storage.k8s.io/lunette",
+        "persistentvolumeclaim/data",
+        "pod/writer",
     ] {
         ensure!(printed.contains(object), "no {object} in:\n{printed}");
     }

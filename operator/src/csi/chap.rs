@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn the_admission_policy_knows_the_same_prefix_and_type() {
-        let manifest = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/csi-controller.yaml"));
+        let manifest = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/install.yaml"));
         assert!(manifest.contains(&format!("variables.name.startsWith('{PREFIX}')")));
         assert!(manifest.contains(&format!("'{SECRET_TYPE}'")));
     }

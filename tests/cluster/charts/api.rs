@@ -7,29 +7,32 @@ use serde_json::{Value, json};
 use super::super::site::{SYSTEM, patiently};
 use super::helm::{Helm, documents, kind, parsed};
 
-/// Two kinds of the Prometheus operator, without their schemas.
-const PROMETHEUS_KINDS: [(&str, &str); 2] = [("PodMonitor", "podmonitors"), ("PrometheusRule", "prometheusrules")];
+/// Kinds that are not Kubernetes' own, without their schemas: group, scope, kind and plural.
+const FOREIGN_KINDS: [[&str; 4]; 3] = [
+    ["monitoring.coreos.com", "Namespaced", "PodMonitor", "podmonitors"],
+    ["monitoring.coreos.com", "Namespaced", "PrometheusRule", "prometheusrules"],
+    ["snapshot.storage.k8s.io", "Cluster", "VolumeSnapshotClass", "volumesnapshotclasses"],
+];
 
 fn plane(bed: &Bed, spec: ControlPlaneSpec) -> Result<ControlPlane> {
     let plane = ControlPlane::start(bed, spec)?;
     let crds = bed.ground().layout().checkout().join("manifests/crds").display().to_string();
     plane.kubectl_must(["apply", "--server-side", "-f", &crds])?;
-    for (kind, plural) in PROMETHEUS_KINDS {
-        plane.kubectl_with_input(["apply", "-f", "-"], &anything(kind, plural).to_string())?.ok()?;
+    for kind in FOREIGN_KINDS {
+        plane.kubectl_with_input(["apply", "-f", "-"], &anything(kind).to_string())?.ok()?;
     }
     plane.kubectl_must(["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"])?;
     plane.kubectl_must(["create", "namespace", SYSTEM])?;
     Ok(plane)
 }
 
-/// A kind of the Prometheus operator that takes anything.
-fn anything(kind: &str, plural: &str) -> Value {
+/// A kind that takes anything.
+fn anything([group, scope, kind, plural]: [&str; 4]) -> Value {
     let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
     json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": format!("{plural}.monitoring.coreos.com"),
+        "metadata": {"name": format!("{plural}.{group}"),
             "annotations": {"api-approved.kubernetes.io": "unapproved, for tests"}},
-        "spec": {"group": "monitoring.coreos.com", "scope": "Namespaced",
-            "names": {"kind": kind, "plural": plural},
+        "spec": {"group": group, "scope": scope, "names": {"kind": kind, "plural": plural},
             "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}]}})
 }
 
@@ -53,14 +56,17 @@ pub fn the_api_server_takes_it_all(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The pods of the operator and of the hooks fit the level `restricted`; those of agents cannot.
+/// The pods of the operator, of CSI and of the hooks fit the level `restricted`; those of agents cannot.
 pub fn only_agents_need_privileges(context: &Context) -> Result<()> {
     let bed = context.bed()?;
     let plane = plane(&bed, ControlPlaneSpec::new())?;
     let restricted = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "restricted",
         "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
     plane.kubectl_with_input(["apply", "-f", "-"], &restricted.to_string())?.ok()?;
-    let rendered = Helm::alone(&bed).render(None)?;
+    let helm = Helm::alone(&bed);
+    // With all that can be asked for: the pod of `helm test` too.
+    let values = helm.values()?.into_iter().find(|(name, _)| name == "everything");
+    let rendered = helm.render(values.and_then(|(_, file)| file).as_deref())?;
     let mut fit = Vec::new();
     for document in documents(&rendered) {
         if !["Deployment", "DaemonSet", "Job"].contains(&kind(document)) {
@@ -85,7 +91,8 @@ pub fn only_agents_need_privileges(context: &Context) -> Result<()> {
         }
     }
     fit.sort();
-    ensure!(fit == ["lunette-operator", "lunette-uninstall-check", "lunette-uninstall-sweep"], "{fit:?}");
+    let all = ["lunette-csi", "lunette-operator", "lunette-test", "lunette-uninstall-check", "lunette-uninstall-sweep"];
+    ensure!(fit == all, "{fit:?}");
     Ok(())
 }
 

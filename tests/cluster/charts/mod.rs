@@ -11,6 +11,10 @@ use lunette_bed::Test;
 pub const TESTS: &[Test] = &[
     Test::without_vm("charts::lint_finds_nothing", rendered::lint_finds_nothing),
     Test::without_vm("charts::values_that_cannot_be_are_refused", rendered::values_that_cannot_be_are_refused),
+    Test::without_vm(
+        "charts::the_sidecars_are_those_that_are_tested",
+        rendered::the_sidecars_are_those_that_are_tested,
+    ),
     Test::without_vm("charts::the_plain_manifest_is_the_chart's", rendered::the_plain_manifest_is_the_charts),
     Test::without_vm("charts::each_value_does_what_it_did", rendered::each_value_does_what_it_did),
     Test::without_vm("charts::the_api_server_takes_it_all", api::the_api_server_takes_it_all),

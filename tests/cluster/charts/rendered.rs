@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use lunette_bed::{Context, Result};
 
+use super::super::installed::site::{SIDECARS, pinned};
 use super::helm::{Helm, documents, kind};
 
 const HEADER: &str = "\
@@ -14,13 +15,15 @@ const HEADER: &str = "\
 #
 # Rendered from charts/lunette by `make manifests`; edit the chart instead.
 #
-# Two programs with two ServiceAccounts: `lunette-operator` decides which node serves which Lun, and
-# `lunette-node` serves them, privileged, one on each node. Neither can do the other's part, and an agent
-# can write only what belongs to its own node: the ValidatingAdmissionPolicies at the end see to that.
+# Programs with ServiceAccounts of their own: `lunette-operator` decides which node serves which Lun, `lunette-node`
+# serves them, privileged, one on each node, and `lunette-csi` makes Luns of claims, with sidecars of the Kubernetes
+# project. None can do another's part, and an agent can write only what belongs to its own node: the
+# ValidatingAdmissionPolicies see to that.
 ";
 
 /// What the plain manifest shows whole, and no value changes.
-const SHOWN_PLAIN: [&str; 6] = [
+const SHOWN_PLAIN: [&str; 7] = [
+    "CSIDriver",
     "ClusterRole",
     "ClusterRoleBinding",
     "CustomResourceDefinition",
@@ -53,6 +56,11 @@ pub fn values_that_cannot_be_are_refused(context: &Context) -> Result<()> {
         ("node.updateStrategy.type=Recreate", "/node/updateStrategy/type"),
         ("node.poolDirectories={relative}", "/node/poolDirectories/0"),
         ("node.poolDirectories={/srv/../etc}", "/node/poolDirectories/0"),
+        ("csi.kubeletDir=relative", "/csi/kubeletDir"),
+        ("csi.attacher.extraArgs={v=4}", "/csi/attacher/extraArgs/0"),
+        ("csi.provisioner.enabled=false", "additional properties 'enabled' not allowed"),
+        ("storageClasses[0].name=a", "missing property 'parameters'"),
+        ("storageClasses[0].name=a,storageClasses[0].parameters.fsType=xfs", "missing property 'pool'"),
         ("monitoring.podMonitor.interval=often", "/monitoring/podMonitor/interval"),
         ("lunette-crds.labels.a=b", "additional properties 'labels' not allowed"),
     ] {
@@ -61,6 +69,17 @@ pub fn values_that_cannot_be_are_refused(context: &Context) -> Result<()> {
     }
     let old = helm.run(["template", &helm.chart("lunette"), "--kube-version", "1.33.0"])?.refused()?;
     ensure!(old.contains("chart requires kubeVersion: >=1.34.0-0"), "{old}");
+    Ok(())
+}
+
+/// The versions that the chart installs are those that the tests build.
+pub fn the_sidecars_are_those_that_are_tested(context: &Context) -> Result<()> {
+    let bed = context.bed()?;
+    let rendered = Helm::alone(&bed).render(None)?;
+    for (program, module) in SIDECARS {
+        let image = format!("image: registry.k8s.io/sig-storage/{program}:{}\n", pinned(&bed, module)?);
+        ensure!(rendered.contains(&image), "the chart does not install {}", image.trim());
+    }
     Ok(())
 }
 

@@ -10,11 +10,12 @@ mod place;
 mod pods;
 mod rights;
 mod sanity;
+mod sidecars;
 
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
-use lunette_bed::{Context, Daemon, Result};
+use lunette_bed::{Context, ControlPlaneSpec, Daemon, Result};
 use lunette_proto::csi::controller_client::ControllerClient;
 use lunette_proto::csi::identity_client::IdentityClient;
 use tokio::runtime::Runtime;
@@ -27,6 +28,7 @@ pub use calls::a_volume_lives_from_claim_to_deletion;
 pub use pods::a_volume_is_brought_to_pods_of_two_nodes;
 pub use rights::csi_writes_its_own_only;
 pub use sanity::{csi_sanity_finds_no_fault, csi_sanity_finds_no_fault_on_a_node};
+pub use sidecars::sidecars_do_what_claims_ask;
 
 use agent::Agents;
 
@@ -78,17 +80,18 @@ fn endpoint(socket: &std::path::Path) -> String {
     format!("unix://{}", socket.display())
 }
 
-/// A site with what the driver needs.
-fn installed(context: &Context) -> Result<Site> {
-    let site = Site::up(context)?;
-    let manifest = site.manifests().join("csi-controller.yaml").display().to_string();
-    site.plane.kubectl_must(["apply", "--server-side", "-f", &manifest])?;
-    Ok(site)
-}
-
 /// A site with the pool `fast`, an operator, and agents of the nodes `a` and `b` that serve what they are given.
 fn with_driver(context: &Context, test: impl FnOnce(&Site, &Agents, &mut Driver) -> Result<()>) -> Result<()> {
-    let site = installed(context)?;
+    with_driver_on(context, ControlPlaneSpec::new(), test)
+}
+
+/// The same, on a control plane like this.
+fn with_driver_on(
+    context: &Context,
+    spec: ControlPlaneSpec,
+    test: impl FnOnce(&Site, &Agents, &mut Driver) -> Result<()>,
+) -> Result<()> {
+    let site = Site::of(context, spec)?;
     let _operator = Operator::start(&site)?;
     site.apply(&pool("fast", |_| ()))?;
     let mut driver = Driver::start(&site)?;

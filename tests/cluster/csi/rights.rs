@@ -4,11 +4,10 @@ use anyhow::ensure;
 use lunette_bed::{Context, Result};
 use serde_json::{Value, json};
 
-use super::super::site::{SYSTEM, lun, patiently, pool};
-use super::installed;
+use super::super::site::{SYSTEM, Site, lun, patiently, pool};
 
 pub fn csi_writes_its_own_only(context: &Context) -> Result<()> {
-    let site = installed(context)?;
+    let site = Site::up(context)?;
     site.apply(&pool("fast", |_| ()))?;
     site.apply(&lun("db", |_| ()))?;
     let uid = site.lun("db")?["metadata"]["uid"].clone();

@@ -6,6 +6,16 @@ use lunette_bed::{Context, Result};
 use super::super::site::{SYSTEM, patiently};
 use super::site::Installed;
 
+/// What Lunette makes on a node: targets, volumes, sockets for the kubelet, mounts, records and sessions.
+const LEFT: &str = "\
+find /sys/kernel/config/target -name '*lunette*'
+ls /var/lib/lunette/pool
+find /var/lib/kubelet/plugins_registry /var/lib/kubelet/plugins/csi.lunette.io -name '*.sock' 2>/dev/null
+grep csi.lunette.io /proc/mounts
+iscsiadm -m node 2>/dev/null | grep lunette
+iscsiadm -m session 2>/dev/null
+true";
+
 pub fn nothing_is_left(context: &Context) -> Result<()> {
     let site = context.shared(Installed::up)?;
     site.lun("last", None)?;
@@ -20,7 +30,7 @@ pub fn nothing_is_left(context: &Context) -> Result<()> {
     for node in &site.nodes {
         let vm = node.vm();
         vm.wait_for("! pgrep -x lunette-node", super::site::PATIENCE)?;
-        let left = vm.must("find /sys/kernel/config/target -name '*lunette*'; ls /var/lib/lunette/pool")?;
+        let left = vm.must(LEFT)?;
         ensure!(left.is_empty(), "left on {}:\n{left}", node.name());
         vm.dmesg_must_be_clean()?;
     }
@@ -29,14 +39,16 @@ pub fn nothing_is_left(context: &Context) -> Result<()> {
 
 /// The kinds stay, and the namespace, which Helm did not make; nothing else.
 fn nothing_is_left_in_the_api(site: &Installed) -> Result<()> {
-    let kinds = "deployments,daemonsets,jobs,pods,serviceaccounts,roles,rolebindings,networkpolicies,secrets,leases";
+    let kinds = "deployments,daemonsets,jobs,pods,serviceaccounts,roles,rolebindings,networkpolicies,secrets,leases,\
+                 persistentvolumeclaims,csistoragecapacities";
     // The pods of hooks go a moment after their Jobs.
     patiently(|| {
         let left = site.plane.kubectl_must(["get", kinds, "-n", SYSTEM, "-o", "name"])?;
         ensure!(left == "serviceaccount/default", "left in the namespace:\n{left}");
         Ok(())
     })?;
-    let kinds = "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings";
+    let kinds = "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,\
+                 csidrivers,storageclasses,persistentvolumes,volumeattachments";
     let all = site.plane.kubectl_must(["get", kinds, "-o", "name"])?;
     let left: Vec<&str> = all.lines().filter(|name| name.contains("lunette")).collect();
     ensure!(left.is_empty(), "left in the cluster: {left:?}");

@@ -1,10 +1,13 @@
 //! Lunette as a user has it: installed by Helm from the chart and the images, on two nodes with kubelets, serving a
-//! client outside. The tests share one such cluster; the last of them takes Lunette off it again.
+//! client outside, and volumes for pods. The tests share one such cluster; the last of them takes Lunette off it again.
 
+mod claims;
 mod client;
+mod figures;
 mod gone;
 mod served;
-mod site;
+pub mod site;
+mod volumes;
 
 use lunette_bed::Test;
 
@@ -13,5 +16,17 @@ pub const TESTS: &[Test] = &[
     Test::new("installed::a_lun_is_served_by_an_agents_pod", served::a_lun_is_served_by_an_agents_pod).once(),
     Test::new("installed::a_deleted_agents_pod_costs_no_io", served::a_deleted_agents_pod_costs_no_io).once(),
     Test::new("installed::a_rollout_of_the_agents_costs_no_io", served::a_rollout_of_the_agents_costs_no_io).once(),
+    Test::new("installed::bytes_follow_a_claim_from_node_to_node", volumes::bytes_follow_a_claim).once(),
+    Test::new("installed::a_raw_block_volume_is_a_device", volumes::a_raw_block_volume_is_a_device).once(),
+    Test::new("installed::a_volume_grows_under_its_pod", volumes::a_volume_grows_under_its_pod).once(),
+    Test::new("installed::an_exclusive_claim_has_one_pod", volumes::an_exclusive_claim_has_one_pod).once(),
+    Test::new("installed::a_stateful_set_keeps_its_volumes", volumes::a_stateful_set_keeps_its_volumes).once(),
+    Test::new("installed::a_deleted_agent_costs_pods_nothing", volumes::a_deleted_agent_costs_pods_nothing).once(),
+    Test::new("installed::helm_test_finds_the_right_disk", volumes::helm_test_finds_the_right_disk).once(),
+    Test::new("installed::restarts_in_the_middle_cost_time_only", figures::restarts_in_the_middle_cost_time_only)
+        .once()
+        .long(),
+    Test::new("installed::fifty_claims_at_once_are_bound", figures::fifty_claims_at_once_are_bound).once().long(),
+    Test::new("installed::pods_with_new_volumes_run_soon", figures::pods_with_new_volumes_run_soon).once().long(),
     Test::new("installed::nothing_is_left_after_an_uninstallation", gone::nothing_is_left).once(),
 ];

@@ -49,7 +49,18 @@ pub fn a_rollout_of_the_agents_costs_no_io(context: &Context) -> Result<()> {
     let before = [site.agent_pod("node-a")?, site.agent_pod("node-b")?];
     let helm = site.helm();
     let chart = helm.chart("lunette");
-    helm.run(["upgrade", "lunette", &chart, "--set", "node.log=debug", "--wait", "--timeout", "240s"])?.ok()?;
+    helm.run([
+        "upgrade",
+        "lunette",
+        &chart,
+        "--reuse-values",
+        "--set",
+        "node.log=debug",
+        "--wait",
+        "--timeout",
+        "240s",
+    ])?
+    .ok()?;
     site.agents_are_ready()?;
     for (node, old) in site.nodes.iter().zip(&before) {
         ensure!(site.agent_pod(node.name())? != *old, "the agent of {} was not replaced", node.name());

@@ -13,9 +13,26 @@ use super::super::site::SYSTEM;
 
 /// How long what needs pods may take on an emulated machine that others use too.
 pub const PATIENCE: Duration = Duration::from_secs(240);
-const TIMEOUT: &str = "240s";
+const TIMEOUT: &str = "420s";
 /// Where the nodes' data disk is mounted.
 const DATA: &str = "/var/lib/lunette";
+
+/// What the administrator says to the chart: its classes, and one of each sidecar, which costs an emulated node less than
+/// two.
+const VALUES: &str = "\
+csi: { replicas: 1 }
+storageClasses:
+  - { name: lunette, default: true, parameters: { pool: fast } }
+  - { name: lunette-now, parameters: { pool: fast }, volumeBindingMode: Immediate }
+  - { name: lunette-xfs, parameters: { pool: fast, csi.storage.k8s.io/fstype: xfs } }
+";
+
+/// The sidecars of the chart's own choice, and the modules that they are built from.
+pub const SIDECARS: [(&str, &str); 3] = [
+    ("csi-provisioner", "github.com/kubernetes-csi/external-provisioner/v6"),
+    ("csi-attacher", "github.com/kubernetes-csi/external-attacher/v4"),
+    ("csi-resizer", "github.com/kubernetes-csi/external-resizer/v2"),
+];
 
 /// A cluster with Lunette on it.
 #[derive(Debug)]
@@ -30,7 +47,7 @@ impl Installed {
     /// Makes it.
     pub fn up(context: &Context) -> Result<Installed> {
         let bed = context.bed()?;
-        let disk = images::disk(&bed, &our_images(&bed)?)?;
+        let disk = images::disk(&bed, &[our_images(&bed)?.as_slice(), &sidecar_images(&bed)?].concat())?;
         let plane = ControlPlane::start(&bed, ControlPlaneSpec::new().with_controllers())?;
         let data = || DiskSpec::empty("data", 4 << 30);
         let specs = [VmSpec::new("node-a").disk(data()), VmSpec::new("node-b").disk(data())];
@@ -42,6 +59,7 @@ impl Installed {
         let site = Installed { nodes: nodes?, client: client?, plane, bed };
         site.client.start_iscsid()?;
         for node in &site.nodes {
+            node.vm().start_iscsid()?;
             node.vm().must(format!(
                 "mkfs.ext4 -q /dev/vda && mkdir -p {DATA} && mount /dev/vda {DATA} && mkdir {DATA}/pool"
             ))?;
@@ -53,7 +71,11 @@ impl Installed {
     fn install(&self) -> Result<()> {
         let helm = self.helm();
         let chart = helm.chart("lunette");
-        helm.run(["install", "lunette", &chart, "--create-namespace", "--wait", "--timeout", TIMEOUT])?.ok()?;
+        let values = self.bed.folder().join("values.yaml");
+        std::fs::write(&values, VALUES).context("writing the values")?;
+        let values = values.display().to_string();
+        let install = ["install", "lunette", &chart, "--create-namespace", "--values", &values];
+        helm.run([install.as_slice(), &["--wait", "--timeout", TIMEOUT]].concat())?.ok()?;
         self.plane.ensure_namespace("prod")?;
         self.apply(&super::super::site::pool("fast", |_| ()))?;
         for node in &self.nodes {
@@ -116,4 +138,23 @@ fn our_images(bed: &Bed) -> Result<[Image; 2]> {
         Ok::<Image, lunette_bed::Error>(Image::new(&format!("lunette-{name}:{tag}"), &text, &[program]))
     };
     Ok([image("operator")?, image("node")?])
+}
+
+/// The sidecars that the chart names, from the modules that tests pin: their images hold a program and nothing else.
+fn sidecar_images(bed: &Bed) -> Result<Vec<Image>> {
+    SIDECARS.into_iter().map(|(program, module)| sidecar_image(bed, program, module)).collect()
+}
+
+fn sidecar_image(bed: &Bed, program: &str, module: &str) -> Result<Image> {
+    let name = format!("registry.k8s.io/sig-storage/{program}:{}", pinned(bed, module)?);
+    let dockerfile = format!("FROM scratch\nCOPY {program} /{program}\nENTRYPOINT [\"/{program}\"]\n");
+    Ok(Image::new(&name, &dockerfile, &[bed.ground().program(program)?]))
+}
+
+/// The version of a module of the sidecars.
+pub fn pinned(bed: &Bed, module: &str) -> Result<String> {
+    let file = bed.ground().layout().tools().join("sidecars/go.mod");
+    let text = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+    let version = text.lines().find_map(|line| line.trim().strip_prefix(module)?.strip_prefix(' '));
+    Ok(version.with_context(|| format!("{} does not pin {module}", file.display()))?.to_owned())
 }

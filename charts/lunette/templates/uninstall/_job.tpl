@@ -53,7 +53,7 @@ spec:
       {{- end }}
       containers:
         - name: {{ $step }}
-          image: {{ include "lunette.image" (list . .Values.operator.image) }}
+          image: {{ include "lunette.image" (list . .Values.operator.image "") }}
           imagePullPolicy: {{ .Values.operator.image.pullPolicy }}
           args: [uninstall, {{ $step }}]
           env:

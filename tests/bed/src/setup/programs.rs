@@ -52,6 +52,29 @@ const MODULES: &[GoModule] = &[
         ],
     },
     GoModule {
+        folder: "sidecars",
+        linker_flags: "-s -w",
+        programs: &[
+            Program {
+                name: "csi-provisioner",
+                package: "github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner",
+            },
+            Program {
+                name: "csi-attacher",
+                package: "github.com/kubernetes-csi/external-attacher/v4/cmd/csi-attacher",
+            },
+            Program { name: "csi-resizer", package: "github.com/kubernetes-csi/external-resizer/v2/cmd/csi-resizer" },
+            Program {
+                name: "csi-snapshotter",
+                package: "github.com/kubernetes-csi/external-snapshotter/v8/cmd/csi-snapshotter",
+            },
+            Program {
+                name: "snapshot-controller",
+                package: "github.com/kubernetes-csi/external-snapshotter/v8/cmd/snapshot-controller",
+            },
+        ],
+    },
+    GoModule {
         folder: "helm",
         linker_flags: "-s -w",
         programs: &[Program { name: "helm", package: "helm.sh/helm/v4/cmd/helm" }],

@@ -1,0 +1,120 @@
+//! How long volumes take, and what becomes of them when something restarts in between. Minutes each.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, ensure};
+use lunette_bed::{Context, Result};
+use serde_json::{Value, json};
+
+use super::super::site::SYSTEM;
+use super::claims::{CHECK, FOR_EVER, WRITE, claim, running};
+use super::site::{Installed, PATIENCE};
+
+const PODS: usize = 20;
+const CLAIMS: usize = 50;
+
+/// From a claim and a pod to a pod that runs.
+pub fn pods_with_new_volumes_run_soon(context: &Context) -> Result<()> {
+    let site = context.shared(Installed::up)?;
+    let mut waits = Vec::new();
+    for number in 0..PODS {
+        let name = format!("timed-{number}");
+        let began = Instant::now();
+        site.apply(&claim(&name, |_| ()))?;
+        site.start_pod(&name, None, running(FOR_EVER, &name))?;
+        site.wait_pod(&name, "Running")?;
+        waits.push(began.elapsed());
+        site.delete_pod(&name)?;
+        site.delete_claim(&name)?;
+    }
+    waits.sort();
+    let seconds = |at: usize| waits[at].as_secs_f64();
+    println!(
+        "     claim to running pod over {PODS}: p50 {:.1} s, slowest {:.1} s",
+        seconds(PODS / 2),
+        seconds(PODS - 1)
+    );
+    Ok(())
+}
+
+/// Many at once: all are bound, and what that costs the API server.
+pub fn fifty_claims_at_once_are_bound(context: &Context) -> Result<()> {
+    let site = context.shared(Installed::up)?;
+    let claims = (0..CLAIMS).map(|number| {
+        let mut claim = claim(&format!("many-{number}"), |spec| spec["storageClassName"] = json!("lunette-now"));
+        claim["metadata"]["labels"] = json!({"many": "yes"});
+        claim
+    });
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": claims.collect::<Vec<Value>>()});
+    let (requests, began) = (requests(&site)?, Instant::now());
+    site.apply(&list)?;
+    let all_bound = |claims: &Value| {
+        let items = claims["items"].as_array().cloned().unwrap_or_default();
+        items.len() == CLAIMS && items.iter().all(|claim| claim["status"]["phase"] == "Bound")
+    };
+    site.plane.wait_for_json(["pvc", "-n", "prod", "-l", "many=yes"], PATIENCE, all_bound)?;
+    let (took, each) = (began.elapsed(), (self::requests(&site)? - requests) / CLAIMS as f64);
+    let failed = failures(&site)?;
+    println!(
+        "     {CLAIMS} claims at once: all bound after {:.1} s, {each:.0} API requests each by whomever, {failed} failed calls",
+        took.as_secs_f64()
+    );
+    site.plane.kubectl_must(["delete", "pvc", "-n", "prod", "-l", "many=yes", "--timeout=240s"])?;
+    let none = |luns: &Value| luns["items"].as_array().is_some_and(Vec::is_empty);
+    site.plane.wait_for_json(["luns", "-n", SYSTEM], PATIENCE, none).map(drop)
+}
+
+/// All requests that the API server has answered.
+fn requests(site: &Installed) -> Result<f64> {
+    let page = site.plane.kubectl_must(["get", "--raw", "/metrics"])?;
+    let counts = page.lines().filter(|line| line.starts_with("apiserver_request_total{"));
+    Ok(counts.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+}
+
+/// Warnings on claims, as their owners see them.
+fn failures(site: &Installed) -> Result<usize> {
+    let warnings =
+        ["events", "-n", "prod", "--field-selector", "type=Warning,involvedObject.kind=PersistentVolumeClaim"];
+    Ok(site.plane.get_json(warnings)?["items"].as_array().map_or(0, Vec::len))
+}
+
+/// Whatever restarts while a volume comes or goes, the pod runs in the end, and nothing is left when it is gone.
+pub fn restarts_in_the_middle_cost_time_only(context: &Context) -> Result<()> {
+    let site = context.shared(Installed::up)?;
+    site.apply(&claim("shaken", |_| ()))?;
+    site.run_pod("calm", Some("node-a"), running(WRITE, "shaken"))?;
+    let disturbances: [(&str, fn(&Installed) -> Result<()>); 4] = [
+        ("csi", the_controller_goes),
+        ("agent", an_agent_goes),
+        ("kubelet", |site| site.nodes[1].restart_kubelet(&site.bed)),
+        ("containerd", |site| site.nodes[1].restart_containerd()),
+    ];
+    for (name, disturb) in disturbances {
+        let pod = format!("shaken-{name}");
+        site.start_pod(&pod, Some("node-b"), running(&format!("{CHECK}; {FOR_EVER}"), "shaken"))?;
+        // The controller has let the node in: it is about to attach.
+        let admitted = |lun: &Value| lun["spec"]["initiators"][0]["nodeName"] == "node-b";
+        let lun = site.lun_of("shaken")?["metadata"]["name"].as_str().context("a Lun has a name")?.to_owned();
+        site.plane.wait_for_json(["lun", &lun, "-n", SYSTEM], PATIENCE, admitted)?;
+        disturb(&site).with_context(|| format!("{name} while a volume comes"))?;
+        site.wait_pod(&pod, "Running").with_context(|| format!("{name} while a volume came"))?;
+        site.plane.kubectl_must(["delete", "pod", &pod, "-n", "prod", "--wait=false"])?;
+        disturb(&site).with_context(|| format!("{name} while a volume goes"))?;
+        site.plane.kubectl_must(["wait", "--for=delete", "pod", &pod, "-n", "prod", "--timeout=240s"])?;
+        let left = |lun: &Value| lun["spec"]["initiators"].as_array().is_none_or(Vec::is_empty);
+        site.plane.wait_for_json(["lun", &lun, "-n", SYSTEM], PATIENCE, left)?;
+    }
+    let said = site.run_pod("calm-again", Some("node-a"), running(CHECK, "shaken"))?;
+    ensure!(said.contains("data: OK"), "{said}");
+    site.delete_claim("shaken")
+}
+
+fn the_controller_goes(site: &Installed) -> Result<()> {
+    let all = ["delete", "pods", "-n", SYSTEM, "-l", "app.kubernetes.io/name=lunette-csi", "--force", "--timeout=120s"];
+    site.plane.kubectl_must(all).map(drop)
+}
+
+fn an_agent_goes(site: &Installed) -> Result<()> {
+    let agent = site.agent_pod("node-b")?;
+    site.plane.kubectl_must(["delete", "pod", &agent, "-n", SYSTEM, "--force", "--timeout=120s"]).map(drop)
+}

@@ -1,0 +1,13 @@
+//go:build tools
+
+// Package tools names the programs that go.mod and go.sum pin. It is never compiled: the build tag keeps it
+// out, and `go mod tidy` reads it all the same.
+package tools
+
+import (
+	_ "github.com/kubernetes-csi/external-attacher/v4/cmd/csi-attacher"
+	_ "github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner"
+	_ "github.com/kubernetes-csi/external-resizer/v2/cmd/csi-resizer"
+	_ "github.com/kubernetes-csi/external-snapshotter/v8/cmd/csi-snapshotter"
+	_ "github.com/kubernetes-csi/external-snapshotter/v8/cmd/snapshot-controller"
+)
