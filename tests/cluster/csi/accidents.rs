@@ -9,13 +9,14 @@ use lunette_bed::{Context, Result};
 use tonic::{Code, Status};
 
 use super::super::operator::Operator;
+use super::super::site::Site;
+use super::Driver;
 use super::place::{Kubelet, Seen, Volume};
-use super::{Driver, installed};
 
 const SIZE: i64 = 16 << 20;
 
 pub fn a_volume_that_is_not_what_it_should_be_is_refused(context: &Context) -> Result<()> {
-    let site = installed(context)?;
+    let site = Site::up(context)?;
     let _operator = Operator::start(&site)?;
     let kubelet = Kubelet::of(&site, "real-node")?;
     let driver = Driver::start(&site)?;

@@ -6,13 +6,14 @@ use lunette_bed::{Context, Result};
 use nix::sys::signal::Signal;
 
 use super::super::operator::Operator;
+use super::super::site::Site;
+use super::Driver;
 use super::place::{Kubelet, Seen, Volume, csi_socket};
-use super::{Driver, installed};
 
 const MIB: i64 = 1 << 20;
 
 pub fn a_volume_is_brought_to_pods_of_two_nodes(context: &Context) -> Result<()> {
-    let site = installed(context)?;
+    let site = Site::up(context)?;
     let _operator = Operator::start(&site)?;
     let (mut server, mut other) = (Kubelet::of(&site, "real-node")?, Kubelet::of(&site, "other-node")?);
     other.node.vm.start_iscsid()?;

@@ -13,7 +13,7 @@ use super::super::node::KUBELET;
 use super::super::operator::Operator;
 use super::super::site::{SOON, SYSTEM, Site};
 use super::place::{Kubelet, csi_socket};
-use super::{endpoint, installed, node, with_driver};
+use super::{endpoint, node, with_driver};
 
 pub fn csi_sanity_finds_no_fault(context: &Context) -> Result<()> {
     let program = context.ground().program("csi-sanity")?;
@@ -49,7 +49,7 @@ const LONG: Duration = Duration::from_secs(840);
 
 /// Both halves, the agent's and the operator's, in one VM: the suite tells both what to do.
 pub fn csi_sanity_finds_no_fault_on_a_node(context: &Context) -> Result<()> {
-    let site = installed(context)?;
+    let site = Site::up(context)?;
     let _operator = Operator::start(&site)?;
     let kubelet = Kubelet::of(&site, "real-node")?;
     let vm = &kubelet.node.vm;
