@@ -111,7 +111,7 @@ fn wrong(host: &impl Host, id: &str, uid: Option<&str>, shown: &Shown) -> Vec<Vo
         )];
     };
     let mut entries = Vec::new();
-    let wanted = uid.and_then(|uid| Some(Volume { id: id.parse().ok()?, uid: uid.to_owned() }.wwid().ok()?));
+    let wanted = uid.and_then(|uid| Volume { id: id.parse().ok()?, uid: uid.to_owned() }.wwid().ok());
     if wanted.is_some_and(|wanted| disk.wwid.as_ref() != Some(&wanted)) {
         let found = disk.wwid.as_ref().map_or("a disk without an identity", |wwid| wwid.as_str());
         entries.push(entry("AnotherDisk", format!("what is mounted is {found}, which is not the volume: end the pod")));
