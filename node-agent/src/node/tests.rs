@@ -71,11 +71,11 @@ struct Prepared {
 
 impl Bed {
     fn new() -> Self {
-        let bed = Self {
-            dir: memory().unwrap_or_else(|_| tempfile::tempdir().unwrap()),
-            configfs: Arc::new(Fake::new()),
-            rings: Arc::default(),
-        };
+        Self::on(memory().unwrap_or_else(|_| tempfile::tempdir().unwrap()))
+    }
+
+    fn on(dir: TempDir) -> Self {
+        let bed = Self { dir, configfs: Arc::new(Fake::new()), rings: Arc::default() };
         for name in ["manifests", "pool", "state"] {
             std::fs::create_dir(bed.path(name)).unwrap();
         }
@@ -84,7 +84,11 @@ impl Bed {
 
     /// With a pool.
     fn with_pool() -> Self {
-        let bed = Self::new();
+        Self::new().and_pool()
+    }
+
+    fn and_pool(self) -> Self {
+        let bed = self;
         let path = bed.path("pool");
         bed.put(
             "pool.yaml",
