@@ -69,7 +69,8 @@ pub async fn take(
     let at = Timestamp::now();
     // A call of the file system that does not come back is left to itself; what it takes in the end is dropped.
     let taken = timeout(TAKEN_WITHIN, spawn_blocking(move || take_all(drafts))).await;
-    let steady = pauses.into_iter().map(Pause::end).fold(true, |all, held| all && held);
+    // Those that are not asked any more end as well.
+    let steady = pauses.into_iter().all(Pause::end);
     let paused = if held.is_empty() { Duration::ZERO } else { began.elapsed() };
     let drafts = match taken {
         Ok(Ok(taken)) => taken.map_err(Trouble::from)?,

@@ -36,8 +36,8 @@ fn from(source: Type, name: &str, bytes: i64) -> csi::CreateVolumeRequest {
     csi::CreateVolumeRequest { volume_content_source: Some(source), ..create_call(name, bytes) }
 }
 
-fn snapshot_source(id: impl ToString) -> Type {
-    Type::Snapshot(SnapshotSource { snapshot_id: id.to_string() })
+fn snapshot_source(id: &str) -> Type {
+    Type::Snapshot(SnapshotSource { snapshot_id: id.to_owned() })
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn a_snapshot_that_nobody_takes_is_waited_for_and_found_when_it_is_taken()
 #[tokio::test]
 async fn a_volume_is_made_from_a_snapshot_of_at_least_its_size() {
     let (driver, taken) = with_snapshot().await;
-    let source = || snapshot_source(snapshot::id(&taken));
+    let source = || snapshot_source(&snapshot::id(&taken).to_string());
     assert_eq!(code(create_with(&driver, &from(source(), "small", GI / 2)).await), Code::OutOfRange);
     let larger = create_with(&driver, &from(source(), "larger", 2 * GI)).await.expect("it can be made");
     assert_eq!(larger.spec.source, Some(LunSource { snapshot: Some("snap-1".to_owned()), lun: None }));
