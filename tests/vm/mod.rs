@@ -56,6 +56,7 @@ pub const TESTS: &[Test] = &[
     Test::new(
         "vm::a_snapshot_is_of_one_instant_and_is_restored",
         snapshots::a_snapshot_is_of_one_instant_and_is_restored,
-    ),
+    )
+    .once(),
     Test::new("vm::limits_hold_and_change_live", figures::limits_hold_and_change_live),
 ];

@@ -9,7 +9,7 @@ use super::manifest::{lun_in, object, pool_at};
 use super::site::{POOL, SOON, SPARE, Site, condition, patiently, say};
 
 /// Snapshots under load; their pauses are shown.
-const UNDER_LOAD: usize = 8;
+const UNDER_LOAD: usize = 3;
 
 pub fn a_snapshot_is_of_one_instant_and_is_restored(context: &Context) -> Result<()> {
     let site = Site::shared(context)?;
