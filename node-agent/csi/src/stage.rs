@@ -205,7 +205,11 @@ impl<H: Host> Work<H> {
             return Err(StageError::Another { folder: self.staging.folder.clone(), uid: other.uid.clone() });
         }
         if let Some(shown) = staging::shown(self.host.as_ref(), &self.staging.volume())? {
-            return self.is_as_asked(&shown).map(|disk| Some(disk.path));
+            let disk = self.is_as_asked(&shown)?;
+            if before.is_none() {
+                self.record(None)?;
+            }
+            return Ok(Some(disk.path));
         }
         let unfinished = before.and_then(|record| record.formatting);
         self.record(unfinished.filter(|epoch| *epoch == self.request.published.epoch))?;

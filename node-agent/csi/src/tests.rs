@@ -398,6 +398,18 @@ async fn only_what_is_staged_and_the_volume_is_published() {
 }
 
 #[tokio::test]
+async fn a_record_that_somebody_removed_is_written_again() {
+    let bed = Bed::new();
+    bed.stage().await.unwrap();
+    let record = bed.record();
+    bed.world.state().files.clear();
+    assert_eq!(code(bed.publish("/pods/a").await), Code::FailedPrecondition);
+    bed.stage().await.unwrap();
+    assert_eq!(bed.record(), record);
+    bed.publish("/pods/a").await.unwrap();
+}
+
+#[tokio::test]
 async fn a_volume_grows_to_what_its_lun_has_and_nothing_else_does() {
     let bed = Bed::new();
     bed.stage().await.unwrap();
