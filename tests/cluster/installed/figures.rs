@@ -78,12 +78,15 @@ fn failures(site: &Installed) -> Result<usize> {
     Ok(site.plane.get_json(warnings)?["items"].as_array().map_or(0, Vec::len))
 }
 
+/// Something restarts.
+type Disturb = fn(&Installed) -> Result<()>;
+
 /// Whatever restarts while a volume comes or goes, the pod runs in the end, and nothing is left when it is gone.
 pub fn restarts_in_the_middle_cost_time_only(context: &Context) -> Result<()> {
     let site = context.shared(Installed::up)?;
     site.apply(&claim("shaken", |_| ()))?;
     site.run_pod("calm", Some("node-a"), running(WRITE, "shaken"))?;
-    let disturbances: [(&str, fn(&Installed) -> Result<()>); 4] = [
+    let disturbances: [(&str, Disturb); 4] = [
         ("csi", the_controller_goes),
         ("agent", an_agent_goes),
         ("kubelet", |site| site.nodes[1].restart_kubelet(&site.bed)),
