@@ -79,7 +79,7 @@ fn step() -> impl Strategy<Value = Step> {
 fn overwrite(kernel: &mut Kernel, at: usize, value: u64, long: bool) {
     #[expect(clippy::cast_possible_truncation, reason = "any bytes will do")]
     let short = value as u32;
-    if long && at % 8 == 0 { kernel.poke64(at, value) } else { kernel.poke32(at, short) }
+    if long && at.is_multiple_of(8) { kernel.poke64(at, value) } else { kernel.poke32(at, short) }
 }
 
 /// All that is not data.
