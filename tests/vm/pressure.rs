@@ -55,10 +55,12 @@ fn is_prepared(vm: &Vm) -> Result<()> {
     })
 }
 
-/// Lets nearly all memory become dirty, takes the rest away, and reads back what was written.
+/// Lets most memory become dirty, takes the rest away, and reads back what was written. Should memory end, that which
+/// was taken away is given back first: with all of it dirty and storage slow the kernel would kill whatever it finds.
 fn write_more_than_there_is_memory(vm: &Vm) -> Result<()> {
-    vm.must("sysctl -q vm.dirty_background_ratio=85 vm.dirty_ratio=90 vm.dirty_expire_centisecs=60000")?;
-    let hog = vm.spawn("hog", GuestCommand::shell("tail -c 120M /dev/zero | sleep 100000").patience(LONG))?;
+    vm.must("sysctl -q vm.dirty_background_ratio=60 vm.dirty_ratio=70 vm.dirty_expire_centisecs=60000")?;
+    let hog = "(echo 1000 >/proc/self/oom_score_adj; exec tail -c 120M /dev/zero) | sleep 100000";
+    let hog = vm.spawn("hog", GuestCommand::shell(hog).patience(LONG))?;
     let fio = format!(
         "fio --name=bed --filename=/mnt/file --size={WRITTEN}m --rw=write --bs=1m --ioengine=psync --verify=crc32c"
     );
