@@ -41,8 +41,11 @@ impl Endpoints {
         Ok(Some(Self { csi, kubelet: kubelet.map(Path::to_owned) }))
     }
 
+    /// Where the kubelet looks for us. It says this path as its requests' `:authority`, percent-encoded (grpc-go,
+    /// `encodeAuthority`). RFC 3986 allows that in the user's part of an authority only, and our HTTP/2 insists; so the
+    /// name has an `@`, which is not encoded, and ends the user's part.
     fn registration(&self) -> Option<PathBuf> {
-        Some(self.kubelet.as_ref()?.join(format!("plugins_registry/{DRIVER}-reg.sock")))
+        Some(self.kubelet.as_ref()?.join(format!("plugins_registry/{DRIVER}@reg.sock")))
     }
 }
 
@@ -94,11 +97,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_kubelets_name_for_our_socket_is_an_authority() {
+        let endpoints = Endpoints::of(None, Some(Path::new("/var/lib/kubelet"))).expect("good").expect("served");
+        let path = endpoints.registration().expect("the kubelet's folder is known").display().to_string();
+        let authority = path.replace('/', "%2F");
+        assert!(authority.parse::<tonic::codegen::http::uri::Authority>().is_ok(), "{authority}");
+        let plain = authority.replace('@', "-");
+        assert!(plain.parse::<tonic::codegen::http::uri::Authority>().is_err(), "nothing need be done any more");
+    }
+
+    #[test]
     fn the_kubelets_folder_says_where_to_serve() {
         let of = |endpoint, kubelet: Option<&str>| Endpoints::of(endpoint, kubelet.map(Path::new)).expect("good");
         let usual = of(None, Some("/var/lib/kubelet")).expect("served");
         assert_eq!(usual.csi, Path::new("/var/lib/kubelet/plugins/csi.lunette.io/csi.sock"));
-        let registration = Path::new("/var/lib/kubelet/plugins_registry/csi.lunette.io-reg.sock");
+        let registration = Path::new("/var/lib/kubelet/plugins_registry/csi.lunette.io@reg.sock");
         assert_eq!(usual.registration().as_deref(), Some(registration));
         let other = of(Some("unix:///run/csi.sock"), Some("/var/lib/kubelet")).expect("served");
         assert_eq!((other.csi.as_path(), other.registration().is_some()), (Path::new("/run/csi.sock"), true));

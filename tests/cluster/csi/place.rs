@@ -155,7 +155,7 @@ impl<'a> Kubelet<'a> {
 
     /// What a kubelet is told that looks into its folder of plugins.
     pub fn registration(&self) -> Result<PluginInfo> {
-        let socket = format!("{KUBELET}/plugins_registry/csi.lunette.io-reg.sock");
+        let socket = format!("{KUBELET}/plugins_registry/csi.lunette.io@reg.sock");
         let method = "/pluginregistration.Registration/GetInfo";
         Ok(grpc::call((&self.site.bed, &self.node.vm), &socket, method, &InfoRequest {}, PATIENCE)??)
     }
