@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use lunette_bed::exec::Output;
-use lunette_bed::{GuestCommand, Process, Result, Vm, VmSpec};
+use lunette_bed::{DiskSpec, GuestCommand, Process, Result, Vm, VmSpec};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::site::{SYSTEM, Site, patiently};
 
-/// Where the node's pool is.
+/// Where the node's pool is: on XFS, which can take snapshots.
 const POOL: &str = "/var/lib/lunette/pool";
 /// Where a kubelet of the node would be.
 pub const KUBELET: &str = "/var/lib/kubelet";
@@ -32,8 +32,8 @@ impl<'a> Node<'a> {
 
     /// The same under another name.
     pub fn named(site: &'a Site, name: &'static str) -> Result<Node<'a>> {
-        let vm = Vm::boot(&site.bed, VmSpec::new(name))?;
-        vm.must(format!("mkdir -p {POOL}"))?;
+        let vm = Vm::boot(&site.bed, VmSpec::new(name).disk(DiskSpec::empty("pool", 8 << 30)))?;
+        vm.must(format!("mkdir -p {POOL} && mkfs.xfs -q /dev/vda && mount /dev/vda {POOL}"))?;
         site.apply(&super::site::pool("fast", |_| {}))?;
         let mut node = Node { site, name, agent: None, vm };
         node.start_agent()?;

@@ -106,7 +106,7 @@ fn attend_snapshot(agents: &[Agent], snapshot: &Value, luns: &Value) -> Result<(
     } else {
         let mut luns = luns["items"].as_array().into_iter().flatten();
         let of = luns.find(|lun| lun["metadata"]["name"] == snapshot["spec"]["lun"]);
-        let Some(size) = of.map(|lun| lun["status"]["capacity"].clone()) else { return Ok(()) };
+        let Some(size) = of.and_then(|lun| lun["status"]["capacity"].as_u64()) else { return Ok(()) };
         json!({"readyToUse": true, "size": size, "creationTime": "2026-01-02T03:04:05Z",
             "conditions": [condition("Ready", "True", "Taken", "", generation)]})
     };
