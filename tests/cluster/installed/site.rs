@@ -60,8 +60,9 @@ impl Installed {
         site.client.start_iscsid()?;
         for node in &site.nodes {
             node.vm().start_iscsid()?;
+            // The kubelet holds raw block volumes by loop devices, whose module udev would load.
             node.vm().must(format!(
-                "mkfs.ext4 -q /dev/vda && mkdir -p {DATA} && mount /dev/vda {DATA} && mkdir {DATA}/pool"
+                "modprobe loop && mkfs.ext4 -q /dev/vda && mkdir -p {DATA} && mount /dev/vda {DATA} && mkdir {DATA}/pool"
             ))?;
         }
         site.install()?;
