@@ -62,7 +62,8 @@ pub const TESTS: &[Test] = &[
     Test::without_vm("cluster::a_volume_lives_from_claim_to_deletion", csi::a_volume_lives_from_claim_to_deletion),
     Test::without_vm("cluster::csi_sanity_finds_no_fault", csi::csi_sanity_finds_no_fault),
     Test::new("cluster::csi_sanity_finds_no_fault_on_a_node", csi::csi_sanity_finds_no_fault_on_a_node).once(),
-    Test::new("cluster::a_volume_is_brought_to_pods_of_two_nodes", csi::a_volume_is_brought_to_pods_of_two_nodes),
+    Test::new("cluster::a_volume_is_brought_to_pods_of_two_nodes", csi::a_volume_is_brought_to_pods_of_two_nodes)
+        .once(),
     Test::new(
         "cluster::a_volume_that_is_not_what_it_should_be_is_refused",
         csi::a_volume_that_is_not_what_it_should_be_is_refused,
