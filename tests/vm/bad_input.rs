@@ -191,7 +191,7 @@ fn manifests_are_refused(site: &Site) -> Result<()> {
     }
     let wanted = [
         "huge.yaml: has more than 8 MiB, which no set of manifests needs: split it or take it away\n",
-        "misspelt.yaml: document 1: Lun misspelt: unknown field `sise`, expected one of `pool`, `size`, `blockSize`, `nodeName`, `initiators`, `writeCache`, `reclaimPolicy`",
+        "misspelt.yaml: document 1: Lun misspelt: unknown field `sise`, expected one of `pool`, `size`, `blockSize`, `source`, `nodeName`, `initiators`, `writeCache`, `reclaimPolicy`",
         "more.yaml: document 1: Lun more: unknown field \"extra\", expected one of apiVersion, kind, metadata, spec, status\n",
         "no-yaml.yaml: document 1 is not YAML: ",
         "noise.yaml: cannot be read as text: stream did not contain valid UTF-8\n",
