@@ -21,7 +21,6 @@ mod expand;
 mod filesystem;
 mod health;
 mod host;
-mod identity;
 mod luns;
 mod machine;
 mod mounts;
@@ -68,12 +67,10 @@ struct Driver<L, H> {
     host: Arc<H>,
     busy: Busy,
     about: About,
-    /// Whether what is mounted here is seen by nobody else.
-    is_cut_off: bool,
 }
 
 impl<L: Luns, H: Host> Driver<L, H> {
     fn new(luns: L, host: H, about: About) -> Self {
-        Self { luns, host: Arc::new(host), busy: Busy::default(), about, is_cut_off: false }
+        Self { luns, host: Arc::new(host), busy: Busy::default(), about }
     }
 }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use lunette_api::csi::DRIVER;
+use lunette_csi_service::identity::IdentityService;
 use lunette_csi_service::socket;
 use lunette_proto::csi::identity_server::IdentityServer;
 use lunette_proto::csi::node_server::NodeServer;
 use lunette_proto::registration::registration_server::RegistrationServer;
 use tonic::transport::Server;
 
-use crate::identity::IdentityService;
 use crate::luns::Luns;
 use crate::machine::{self, Here};
 use crate::node::NodeService;
@@ -55,18 +55,18 @@ impl Endpoints {
 /// # Errors
 /// When a socket cannot be had.
 pub fn serve<L: Luns>(endpoints: &Endpoints, luns: L, about: About) -> anyhow::Result<Vec<socket::Socket>> {
-    let mut driver = Driver::new(luns, Here::default(), about);
-    if let Some(folder) = endpoints.kubelet.as_deref().filter(|folder| !machine::reaches_the_host(folder)) {
+    let cut_off = endpoints.kubelet.as_deref().filter(|folder| !machine::reaches_the_host(folder));
+    if let Some(folder) = cut_off {
         tracing::error!(
             "what is mounted below {} here is not seen outside this container, so no pod gets a volume: mount it with mountPropagation Bidirectional",
             folder.display()
         );
-        driver.is_cut_off = true;
     }
-    let driver = Arc::new(driver);
+    let driver = Arc::new(Driver::new(luns, Here::default(), about));
+    let (asked, reaches_pods) = (driver.clone(), cut_off.is_none());
     let (listener, csi) = open(&endpoints.csi)?;
     let served = Server::builder()
-        .add_service(IdentityServer::new(IdentityService(driver.clone())))
+        .add_service(IdentityServer::new(IdentityService(move || reaches_pods && asked.luns.is_ready())))
         .add_service(NodeServer::new(NodeService(driver)))
         .serve_with_incoming(socket::incoming(listener));
     tokio::spawn(served);

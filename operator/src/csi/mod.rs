@@ -17,7 +17,6 @@ mod delete_snapshot;
 mod expand;
 mod group;
 mod health;
-mod identity;
 mod initiator;
 mod kubernetes;
 mod list;

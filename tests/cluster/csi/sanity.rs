@@ -36,7 +36,7 @@ pub fn csi_sanity_finds_no_fault(context: &Context) -> Result<()> {
             sanity.args(["-ginkgo.skip", "Node Service", "-ginkgo.no-color"]);
             sanity.args(["-ginkgo.json-report".as_ref(), report.as_os_str()]);
             host::run(&mut sanity)?;
-            judge(access, &report, FEWEST, &[])?;
+            judge(access, &report, FEWEST)?;
         }
         Ok(())
     })
@@ -67,7 +67,7 @@ pub fn csi_sanity_finds_no_fault_on_a_node(context: &Context) -> Result<()> {
             .args(["-ginkgo.json-report", &format!("/bed/{access}.json")])
             .patience(LONG);
         vm.must(sanity)?;
-        judge(access, &vm.share().join(format!("{access}.json")), FEWEST_WITH_NODE, &ASKED_OF_THE_AGENT)?;
+        judge(access, &vm.share().join(format!("{access}.json")), FEWEST_WITH_NODE)?;
     }
     vm.must(format!("! grep -e {KUBELET} -e /run/csi- /proc/self/mountinfo"))?;
     vm.dmesg_must_be_clean()
@@ -86,15 +86,11 @@ fn controller(site: &Site, vm: &Vm) -> Result<Process> {
 const MAY_SKIP: [&str; 2] =
     ["SNAPSHOT_ACCESSIBILITY_CONSTRAINTS not supported", "testnodevolumeattachlimit not enabled"];
 
-/// The suite asks the Identity of the endpoint that is the agent's for what the driver has; the agent has no groups, and
-/// the run without it tries them.
-const ASKED_OF_THE_AGENT: [&str; 2] = ["GroupControllerService not supported", "VolumeGroupSnapshots not supported"];
-
 /// Fewer cases than this are not what the tests are about.
 const FEWEST: usize = 60;
 const FEWEST_WITH_NODE: usize = 60;
 
-fn judge(access: &str, report: &Path, fewest: usize, may_skip: &[&str]) -> Result<()> {
+fn judge(access: &str, report: &Path, fewest: usize) -> Result<()> {
     let text = std::fs::read_to_string(report).context("reading csi-sanity's report")?;
     let report: Value = serde_json::from_str(&text).context("understanding csi-sanity's report")?;
     let cases = report[0]["SpecReports"].as_array().context("csi-sanity's report has no cases")?;
@@ -103,7 +99,7 @@ fn judge(access: &str, report: &Path, fewest: usize, may_skip: &[&str]) -> Resul
     // What the command line left out is skipped for no reason.
     for case in skipped.iter().filter(|case| !case["Failure"].is_null()) {
         let (name, why) = (&case["LeafNodeText"], case["Failure"]["Message"].as_str().unwrap_or_default());
-        ensure!(MAY_SKIP.contains(&why) || may_skip.contains(&why), "{access}: {name} was skipped: {why}");
+        ensure!(MAY_SKIP.contains(&why), "{access}: {name} was skipped: {why}");
     }
     ensure!(passed.len() >= fewest, "{access}: only {} cases passed", passed.len());
     Ok(())

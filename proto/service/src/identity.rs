@@ -1,6 +1,6 @@
-//! Identity: who the driver is, and whether it is ready.
+//! Identity: who the driver is, what it can do, and whether this half of it is ready.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use lunette_api::csi::DRIVER;
 use lunette_proto::csi::identity_server::Identity;
@@ -11,19 +11,15 @@ use lunette_proto::csi::{
 };
 use tonic::{Request, Response, Status};
 
-use crate::Driver;
-use crate::host::Host;
-use crate::luns::Luns;
-
-/// The service.
-pub struct IdentityService<L, H>(pub Arc<Driver<L, H>>);
+/// The service, which asks each time whether its half is ready.
+pub struct IdentityService<F>(pub F);
 
 fn service(type_: service::Type) -> PluginCapability {
     PluginCapability { r#type: Some(Type::Service(Service { r#type: type_.into() })) }
 }
 
 #[tonic::async_trait]
-impl<L: Luns, H: Host> Identity for IdentityService<L, H> {
+impl<F: Fn() -> bool + Send + Sync + 'static> Identity for IdentityService<F> {
     async fn get_plugin_info(
         &self,
         _: Request<GetPluginInfoRequest>,
@@ -31,18 +27,20 @@ impl<L: Luns, H: Host> Identity for IdentityService<L, H> {
         Ok(Response::new(GetPluginInfoResponse {
             name: DRIVER.to_owned(),
             vendor_version: env!("CARGO_PKG_VERSION").to_owned(),
-            manifest: std::collections::HashMap::new(),
+            manifest: HashMap::new(),
         }))
     }
 
-    /// Of the whole driver, as the controller's half says it.
+    /// Of the whole driver, whichever half is asked.
     async fn get_plugin_capabilities(
         &self,
         _: Request<GetPluginCapabilitiesRequest>,
     ) -> Result<Response<GetPluginCapabilitiesResponse>, Status> {
+        // A volume grows whether it is attached or not: one value stands for both.
         let online = VolumeExpansion { r#type: volume_expansion::Type::Online.into() };
         let capabilities = vec![
             service(service::Type::ControllerService),
+            service(service::Type::GroupControllerService),
             service(service::Type::VolumeAccessibilityConstraints),
             PluginCapability { r#type: Some(Type::VolumeExpansion(online)) },
         ];
@@ -50,6 +48,6 @@ impl<L: Luns, H: Host> Identity for IdentityService<L, H> {
     }
 
     async fn probe(&self, _: Request<ProbeRequest>) -> Result<Response<ProbeResponse>, Status> {
-        Ok(Response::new(ProbeResponse { ready: Some(self.0.luns.is_ready() && !self.0.is_cut_off) }))
+        Ok(Response::new(ProbeResponse { ready: Some((self.0)()) }))
     }
 }
