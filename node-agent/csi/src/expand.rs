@@ -102,7 +102,7 @@ impl Request {
         let id = request::volume_id(&call.volume_id)?;
         let path = request::required(&call.volume_path, "volume_path")?.into();
         let required = call.capacity_range.map_or(0, |range| range.required_bytes);
-        let id = id.ok_or_else(|| RequestError::NoVolume(call.volume_id.clone()))?;
+        let id = request::ours(id, &call.volume_id)?;
         Ok(Self { id, path, required: required.try_into().unwrap_or_default() })
     }
 }

@@ -104,7 +104,7 @@ impl Request {
         let target = request::path(&call.target_path, "target_path")?;
         let usage = Use::read(call.volume_capability.as_ref())?;
         let folder = request::path(&call.staging_target_path, "staging_target_path")?;
-        let id = id.ok_or_else(|| RequestError::NoVolume(call.volume_id.clone()))?;
+        let id = request::ours(id, &call.volume_id)?;
         let uid = match call.publish_context.is_empty() {
             true => None,
             false => Some(Published::read(id.clone(), &call.publish_context, &call.volume_context)?.volume.uid),

@@ -209,7 +209,15 @@ pub fn volume_id(text: &str) -> Result<Option<VolumeId>, RequestError> {
 /// # Errors
 /// When it is empty, or none.
 pub fn known_volume_id(text: &str) -> Result<VolumeId, RequestError> {
-    volume_id(text)?.ok_or_else(|| RequestError::NoVolume(text.to_owned()))
+    ours(volume_id(text)?, text)
+}
+
+/// The volume that [`volume_id`] has read, which must be one of ours.
+///
+/// # Errors
+/// When it is none.
+pub fn ours(id: Option<VolumeId>, text: &str) -> Result<VolumeId, RequestError> {
+    id.ok_or_else(|| RequestError::NoVolume(text.to_owned()))
 }
 
 /// The arguments for mkfs.

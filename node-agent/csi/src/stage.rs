@@ -143,7 +143,7 @@ impl Request {
         let id = request::volume_id(&call.volume_id)?;
         let folder = request::path(&call.staging_target_path, "staging_target_path")?;
         let usage = Use::read(call.volume_capability.as_ref())?;
-        let id = id.ok_or_else(|| RequestError::NoVolume(call.volume_id.clone()))?;
+        let id = request::ours(id, &call.volume_id)?;
         let published = Published::read(id, &call.publish_context, &call.volume_context)?;
         Ok(Self { published, folder, usage, mkfs_options: request::mkfs_options(&call.volume_context) })
     }

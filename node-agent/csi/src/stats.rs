@@ -64,7 +64,7 @@ impl Request {
         let id = request::volume_id(&call.volume_id)?;
         // A path that is no place for a volume is one where none is seen.
         let path = request::required(&call.volume_path, "volume_path")?.into();
-        Ok(Self { id: id.ok_or_else(|| RequestError::NoVolume(call.volume_id.clone()))?, path })
+        Ok(Self { id: request::ours(id, &call.volume_id)?, path })
     }
 }
 
