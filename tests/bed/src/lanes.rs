@@ -7,12 +7,12 @@
 mod schedule;
 
 use crate::Result;
-use crate::runner::{self, Context, Report, Test};
+use crate::runner::{self, Context, Due, Report, Test};
 use crate::setup::{Ground, Kernel};
 use anyhow::{Context as _, anyhow, bail, ensure};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
-use schedule::{Due, Schedule};
+use schedule::Schedule;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -60,7 +60,7 @@ fn settle(report: &mut Report, due: &Due, answer: &Answer) {
     print!("{}", answer.lines);
     // Whoever watches wants the line now; a closed output is found out at the end.
     let _ = std::io::stdout().flush();
-    report.count(&due.test, due.kernel, answer.passed);
+    report.count(due, answer.passed);
 }
 
 /// What a lane said of one test.
@@ -90,12 +90,12 @@ impl Lane {
 
     /// Has the lane run a test. A lane that ends before its verdict failed it, and is gone.
     fn ask(mut self, due: &Due) -> (Answer, Option<Lane>) {
-        eprintln!("bed: {} ...", runner::title(&due.test, due.kernel));
+        eprintln!("bed: {} ...", due.title());
         let mut lines = String::new();
         match self.exchange(due, &mut lines) {
             Ok(passed) => (Answer { lines, passed }, Some(self)),
             Err(error) => {
-                let title = runner::title(&due.test, due.kernel);
+                let title = due.title();
                 lines += &format!("\n     {title} FAILED: its process ended: {error:#}\n");
                 // It ended, or is of no use.
                 let _ = self.process.kill().and_then(|()| self.process.wait());
@@ -132,15 +132,13 @@ impl Lane {
 pub fn serve(ground: &Ground, tests: &[Test]) -> Result<()> {
     // Whoever started it may be killed: nobody would want the rest.
     set_pdeathsig(Signal::SIGTERM).context("asking for a signal")?;
-    let mut context: Option<(Context, String)> = None;
+    let mut context: Option<(Context, &str)> = None;
     for line in std::io::stdin().lines() {
         let line = line.context("reading what to run")?;
         let (kernel, test) = parse(&line, tests)?;
-        let room = schedule::room(&test).to_owned();
+        let room = schedule::room(&test);
         // What the tests of one room share is of no use to the next.
-        if context.as_ref().is_none_or(|(context, of)| context.kernel() != kernel || *of != room) {
-            context = None;
-        }
+        context.take_if(|(context, of)| context.kernel() != kernel || *of != room);
         let (context, _) = context.get_or_insert_with(|| (Context::new(ground.clone(), kernel), room));
         let passed = runner::run_one(context, &test);
         println!("{VERDICT}{}", verdict_of(passed));

@@ -62,12 +62,6 @@ impl Test {
         self
     }
 
-    /// Whether it is to run once for each kernel.
-    #[must_use]
-    pub fn depends_on_the_kernel(&self) -> bool {
-        self.each_kernel
-    }
-
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -131,6 +125,32 @@ impl Context {
     }
 }
 
+/// A test on a kernel.
+#[derive(Debug, Clone, Copy)]
+pub struct Due {
+    /// The test.
+    pub test: Test,
+    /// The kernel.
+    pub kernel: Kernel,
+}
+
+impl Due {
+    /// The test's name, and the kernel if it depends on that.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let kernel = if self.test.each_kernel { format!(" on Linux {}", self.kernel) } else { String::new() };
+        format!("{}{kernel}", self.test.name)
+    }
+}
+
+/// Every test on the first kernel, then on the others those that depend on the kernel.
+pub fn due<'a>(tests: &'a [Test], kernels: &'a [Kernel]) -> impl Iterator<Item = Due> + 'a {
+    kernels.iter().enumerate().flat_map(move |(number, kernel)| {
+        let tests = tests.iter().filter(move |test| number == 0 || test.each_kernel);
+        tests.map(|test| Due { test: *test, kernel: *kernel })
+    })
+}
+
 /// How a run of tests ended.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -141,11 +161,11 @@ pub struct Report {
 
 impl Report {
     /// Counts a test.
-    pub fn count(&mut self, test: &Test, kernel: Kernel, passed: bool) {
+    pub fn count(&mut self, due: &Due, passed: bool) {
         if passed {
             self.passed += 1;
         } else {
-            self.failed.push(title(test, kernel));
+            self.failed.push(due.title());
         }
     }
 
@@ -178,26 +198,18 @@ pub fn select(tests: &[Test], filter: &str, all: bool) -> Vec<Test> {
 #[must_use]
 pub fn run(ground: &Ground, tests: &[Test], kernels: &[Kernel]) -> Report {
     let mut report = Report::default();
-    for (number, kernel) in kernels.iter().enumerate() {
-        let context = Context::new(ground.clone(), *kernel);
-        for test in tests.iter().filter(|test| number == 0 || test.each_kernel) {
-            let passed = run_one(&context, test);
-            report.count(test, *kernel, passed);
-        }
+    let mut current: Option<Context> = None;
+    for due in due(tests, kernels) {
+        current.take_if(|context| context.kernel != due.kernel);
+        let context = current.get_or_insert_with(|| Context::new(ground.clone(), due.kernel));
+        report.count(&due, run_one(context, &due.test));
     }
     report
 }
 
-/// A test's name, and the kernel if it depends on that.
-#[must_use]
-pub fn title(test: &Test, kernel: Kernel) -> String {
-    let kernel = if test.each_kernel { format!(" on Linux {kernel}") } else { String::new() };
-    format!("{}{kernel}", test.name)
-}
-
 /// Runs a test and prints its lines; whether it passed.
 pub fn run_one(context: &Context, test: &Test) -> bool {
-    print!("test {} ... ", title(test, context.kernel));
+    print!("test {} ... ", Due { test: *test, kernel: context.kernel }.title());
     // A test can take minutes: its name should be there while it does.
     let _ = std::io::stdout().flush();
     let started = Instant::now();
@@ -294,8 +306,8 @@ mod tests {
     #[test]
     fn a_run_without_a_test_is_no_success() {
         let of = |outcomes: &[bool]| {
-            let mut report = Report::default();
-            outcomes.iter().for_each(|passed| report.count(&TESTS[0], Kernel::V6_1, *passed));
+            let (mut report, due) = (Report::default(), Due { test: TESTS[0], kernel: Kernel::V6_1 });
+            outcomes.iter().for_each(|passed| report.count(&due, *passed));
             report.conclude()
         };
         assert!(of(&[]).is_err());

@@ -4,16 +4,9 @@
 //! while there are any, and goes where no other lane is when there are none. Rooms are listed from the ground up, the
 //! later the longer, so the last go first: the lanes should end together.
 
-use crate::runner::Test;
+use crate::runner::{self, Due, Test};
 use crate::setup::Kernel;
 use std::collections::VecDeque;
-
-/// A test on a kernel.
-#[derive(Debug, Clone, Copy)]
-pub struct Due {
-    pub test: Test,
-    pub kernel: Kernel,
-}
 
 /// What is left to run.
 #[derive(Debug)]
@@ -30,13 +23,10 @@ struct Group {
 }
 
 impl Schedule {
-    /// Every test on the first kernel, and on the others those that depend on the kernel.
+    /// All that is due.
     pub fn new(tests: &[Test], kernels: &[Kernel]) -> Schedule {
         let mut schedule = Schedule { groups: Vec::new() };
-        for (number, kernel) in kernels.iter().enumerate() {
-            let due = tests.iter().filter(|test| number == 0 || test.depends_on_the_kernel());
-            due.for_each(|test| schedule.add(Due { test: *test, kernel: *kernel }));
-        }
+        runner::due(tests, kernels).for_each(|due| schedule.add(due));
         schedule
     }
 
