@@ -6,7 +6,10 @@ ENGINE ?= $(shell command -v docker || command -v podman || echo docker)
 # How many tests with VMs run side by side: most of a test is waiting.
 LANES ?= 3
 VERSION = $(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
-BED = $(CARGO) run --quiet --release --package lunette-bed --
+# Where cargo puts what it builds. Programs are run from there: `cargo run --package` would build their dependencies
+# anew, with the features that the one package asks for.
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+BED = $(TARGET)/release/lunette-bed
 
 .PHONY: help demo test test-all bench unit bed-test build lint fmt crds reference images manifests deny clean
 
@@ -46,15 +49,15 @@ deny: ## licences, bans and sources; needs the network only for packages that ar
 fmt: ## format
 	$(CARGO) fmt --all
 
-crds: ## write the CRDs anew from the types: manifests/crds and the chart lunette-crds
+crds: build ## write the CRDs anew from the types: manifests/crds and the chart lunette-crds
 	for dir in manifests/crds charts/lunette-crds/files; do \
-	$(CARGO) run --quiet --package lunette-operator -- crds --write $$dir || exit 1; done
+	$(TARGET)/release/lunette-operator crds --write $$dir || exit 1; done
 
 manifests: build ## write manifests/install.yaml, and what the tests compare charts with, anew from the charts
 	LUNETTE_WRITE_RENDERED=1 $(BED) test charts::the_plain_manifest,charts::each_value
 
-reference: ## write the generated parts of the book anew
-	$(CARGO) run --quiet --package lunette-operator -- reference --write docs/storage-class.md
+reference: build ## write the generated parts of the book anew
+	$(TARGET)/release/lunette-operator reference --write docs/storage-class.md
 	$(CARGO) run --quiet --package lunette-scsi --example reference -- docs/reference/scsi.md
 
 images: ## the container images, with docker or podman: both programs are built in a container of the images' own Debian

@@ -15,7 +15,8 @@ use crate::{Condition, Size};
 /// A SCSI logical unit that Lunette serves over iSCSI. Its spec names a pool, never a path, a Ceph pool
 /// or a bucket: where bytes live is for admins to say, in a LunPool.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Serialize, Deserialize, PartialEq)]
-#[kube(group = "lunette.io", version = "v1alpha1", kind = "Lun", namespaced, status = "LunStatus", cel)]
+#[kube(group = "lunette.io", version = "v1alpha1", kind = "Lun", namespaced, status = "LunStatus")]
+#[cfg_attr(test, kube(cel))]
 #[kube(doc = "A SCSI logical unit that Lunette serves over iSCSI.", derive = "PartialEq")]
 #[kube(shortname = "lu", category = "lunette", selectable = ".status.node", selectable = ".spec.pool")]
 #[kube(printcolumn(name = "Pool", type_ = "string", json_path = ".spec.pool"))]

@@ -9,7 +9,8 @@ use crate::rules;
 
 /// Where bytes live, and who may use it. Exactly one backend is named.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Serialize, Deserialize, PartialEq)]
-#[kube(group = "lunette.io", version = "v1alpha1", kind = "LunPool", status = "LunPoolStatus", cel)]
+#[kube(group = "lunette.io", version = "v1alpha1", kind = "LunPool", status = "LunPoolStatus")]
+#[cfg_attr(test, kube(cel))]
 #[kube(doc = "Where the bytes of Luns live, and who may use it.", derive = "PartialEq")]
 #[kube(shortname = "lpool", category = "lunette")]
 #[kube(printcolumn(name = "Path", type_ = "string", json_path = ".spec.directory.path"))]

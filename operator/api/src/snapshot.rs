@@ -13,7 +13,8 @@ use crate::{Condition, rules};
 /// A crash-consistent point in time of a Lun: what its device would hold if its power had been cut then. It stays when
 /// the Lun goes, and the Luns made from it stay when it goes.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
-#[kube(group = "lunette.io", version = "v1alpha1", kind = "LunSnapshot", namespaced, status = "LunSnapshotStatus", cel)]
+#[kube(group = "lunette.io", version = "v1alpha1", kind = "LunSnapshot", namespaced, status = "LunSnapshotStatus")]
+#[cfg_attr(test, kube(cel))]
 #[kube(doc = "A crash-consistent point in time of a Lun.", derive = "PartialEq")]
 #[kube(shortname = "lusnap", category = "lunette", selectable = ".status.node", selectable = ".spec.lun")]
 #[kube(printcolumn(name = "Lun", type_ = "string", json_path = ".spec.lun"))]
