@@ -32,6 +32,7 @@ pub struct Test {
     name: &'static str,
     body: fn(&Context) -> Result<()>,
     each_kernel: bool,
+    mostly_once: bool,
     long: bool,
 }
 
@@ -39,7 +40,7 @@ impl Test {
     /// A test named `name`; filters match parts of names.
     #[must_use]
     pub const fn new(name: &'static str, body: fn(&Context) -> Result<()>) -> Test {
-        Test { name, body, each_kernel: true, long: false }
+        Test { name, body, each_kernel: true, mostly_once: false, long: false }
     }
 
     /// A test that boots no VM: a run over several kernels runs it once.
@@ -52,6 +53,14 @@ impl Test {
     #[must_use]
     pub const fn once(mut self) -> Test {
         self.each_kernel = false;
+        self
+    }
+
+    /// A run over several kernels runs it once, unless all tests are asked for, or some by name: the kernel matters
+    /// little to what it is about, and it is not quick.
+    #[must_use]
+    pub const fn mostly_once(mut self) -> Test {
+        self.mostly_once = true;
         self
     }
 
@@ -186,12 +195,15 @@ impl Report {
 }
 
 /// The tests whose names contain `filter`; several parts separated by commas match any of them. Without a filter,
-/// long tests are among them only if `all` are wanted.
+/// long tests are among them only if `all` are wanted, and some are for one kernel only.
 #[must_use]
 pub fn select(tests: &[Test], filter: &str, all: bool) -> Vec<Test> {
     let named = |test: &&Test| filter.split(',').any(|part| test.name.contains(part));
-    let due = |test: &&Test| all || !filter.is_empty() || !test.long;
-    tests.iter().filter(named).filter(due).copied().collect()
+    if all || !filter.is_empty() {
+        return tests.iter().filter(named).copied().collect();
+    }
+    let usual = |test: &Test| if test.mostly_once { test.once() } else { *test };
+    tests.iter().filter(|test| !test.long).map(usual).collect()
 }
 
 /// Runs `tests` in order on each kernel that they are about, and prints a line for each as it goes.
@@ -301,6 +313,13 @@ mod tests {
         let tests = [TESTS[0], TESTS[1].long()];
         let count = |filter, all| select(&tests, filter, all).len();
         assert_eq!((count("", false), count("", true), count("vm::", false)), (1, 2, 2));
+    }
+
+    #[test]
+    fn a_test_that_mostly_runs_once_runs_on_each_kernel_when_all_do_or_it_is_named() {
+        let tests = [TESTS[0].mostly_once()];
+        let count = |filter, all| due(&select(&tests, filter, all), &Kernel::ALL).count();
+        assert_eq!((count("", false), count("", true), count("one", false)), (1, 2, 2));
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub const TESTS: &[Test] = &[
     Test::new("bed::two_vms_meet_over_iscsi", iscsi::two_vms_meet_over_iscsi),
     Test::new("bed::the_api_server_knows_who_asks", control_plane::the_api_server_knows_who_asks).once(),
     Test::without_vm("bed::the_api_server_survives_a_restart", control_plane::the_api_server_survives_a_restart),
-    Test::new("bed::a_pod_runs_on_a_node", node::a_pod_runs_on_a_node).once(),
+    // Every test of an installed Lunette runs pods.
+    Test::new("bed::a_pod_runs_on_a_node", node::a_pod_runs_on_a_node).once().long(),
     Test::without_vm("bed::an_older_api_is_served_from_the_same_binary", control_plane::an_older_api_is_served),
 ];
