@@ -59,5 +59,6 @@ pub const TESTS: &[Test] = &[
         snapshots::a_snapshot_is_of_one_instant_and_is_restored,
     )
     .once(),
+    Test::new("vm::btrfs_takes_and_restores_snapshots", snapshots::btrfs_takes_and_restores_snapshots).once(),
     Test::new("vm::limits_hold_and_change_live", figures::limits_hold_and_change_live).mostly_once(),
 ];

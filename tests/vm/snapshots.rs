@@ -19,6 +19,25 @@ pub fn a_snapshot_is_of_one_instant_and_is_restored(context: &Context) -> Result
     outcome.and(remake_spare(&site, "mkfs.ext4 -q -F"))
 }
 
+/// The other file system that shares blocks.
+pub fn btrfs_takes_and_restores_snapshots(context: &Context) -> Result<()> {
+    let site = Site::shared(context)?;
+    remake_spare(&site, "mkfs.btrfs -q -f")?;
+    let outcome = on_btrfs(&site);
+    outcome.and(remake_spare(&site, "wipefs -q -a /dev/vdb && mkfs.ext4 -q -F"))
+}
+
+fn on_btrfs(site: &Site) -> Result<()> {
+    site.apply("pool.yaml", &pool_at("files", &format!("path: {SPARE}/pool")))?;
+    let agent = site.start_agent()?;
+    let errors = site.errors_so_far()?;
+    let (_, disk) = site.attach("db", "64Mi", "")?;
+    come_back_byte_for_byte(site, &disk)?;
+    a_clone_is_the_lun_as_it_is(site, &disk)?;
+    site.no_io_errors_since(&errors)?;
+    site.end(agent)
+}
+
 fn remake_spare(site: &Site, make: &str) -> Result<()> {
     let script = format!("umount {SPARE} && {make} /dev/vdb && mount /dev/vdb {SPARE} && mkdir -p {SPARE}/pool");
     site.node.must(script).map(drop)

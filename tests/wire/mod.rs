@@ -4,11 +4,10 @@
 mod facts;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lunette_bed::{Context, Test, host};
+use lunette_bed::{Context, Test};
 use protox::Compiler;
 use protox::prost_reflect::DescriptorPool;
 
@@ -36,7 +35,7 @@ const LEFT_OUT: [&str; 7] = [
 ];
 
 fn csi_is_declared_as_published(context: &Context) -> Result<()> {
-    let folder = module(context, "github.com/container-storage-interface/spec")?;
+    let folder = context.ground().go_module("csi", "github.com/container-storage-interface/spec")?;
     let mut published = facts(&published(&folder, "csi.proto")?, CSI);
     for name in LEFT_OUT {
         ensure!(published.forget(name), "{name} is left out here, but it is not published: take it off the list");
@@ -45,14 +44,14 @@ fn csi_is_declared_as_published(context: &Context) -> Result<()> {
 }
 
 fn registration(context: &Context) -> Result<()> {
-    let folder = module(context, "k8s.io/kubelet")?.join("pkg/apis/pluginregistration/v1");
+    let folder = context.ground().go_module("csi", "k8s.io/kubelet")?.join("pkg/apis/pluginregistration/v1");
     let package = "pluginregistration";
     same(&facts(&ours()?, package), &facts(&published(&folder, "api.proto")?, package))
 }
 
 /// The comparison itself: each kind of difference is one.
 fn a_difference_is_seen(context: &Context) -> Result<()> {
-    let folder = module(context, "github.com/container-storage-interface/spec")?;
+    let folder = context.ground().go_module("csi", "github.com/container-storage-interface/spec")?;
     let text = std::fs::read_to_string(folder.join("csi.proto")).context("reading the published csi.proto")?;
     let published = facts(&published(&folder, "csi.proto")?, CSI);
     for (from, to) in [
@@ -72,15 +71,6 @@ fn a_difference_is_seen(context: &Context) -> Result<()> {
         ensure!(same(&changed, &published).is_err(), "{to:?} in place of {from:?} was not seen");
     }
     Ok(())
-}
-
-/// The folder of a pinned Go module; fetched where it is not there yet.
-fn module(context: &Context, path: &str) -> Result<PathBuf> {
-    let mut go = Command::new("go");
-    go.current_dir(context.ground().layout().tools().join("csi")).args(["mod", "download", "-json", path]);
-    let answer: serde_json::Value = serde_json::from_str(&host::run(&mut go)?).context("reading go's answer")?;
-    let folder = answer["Dir"].as_str().with_context(|| format!("go says no folder of {path}: {answer}"))?;
-    Ok(PathBuf::from(folder))
 }
 
 fn published(folder: &Path, file: &str) -> Result<DescriptorPool> {

@@ -8,10 +8,11 @@ use super::super::site::{SYSTEM, patiently};
 use super::helm::{Helm, documents, kind, parsed};
 
 /// Kinds that are not Kubernetes' own, without their schemas: group, scope, kind and plural.
-const FOREIGN_KINDS: [[&str; 4]; 3] = [
+const FOREIGN_KINDS: [[&str; 4]; 4] = [
     ["monitoring.coreos.com", "Namespaced", "PodMonitor", "podmonitors"],
     ["monitoring.coreos.com", "Namespaced", "PrometheusRule", "prometheusrules"],
     ["snapshot.storage.k8s.io", "Cluster", "VolumeSnapshotClass", "volumesnapshotclasses"],
+    ["groupsnapshot.storage.k8s.io", "Cluster", "VolumeGroupSnapshotClass", "volumegroupsnapshotclasses"],
 ];
 
 fn plane(bed: &Bed, spec: ControlPlaneSpec) -> Result<ControlPlane> {

@@ -9,7 +9,7 @@ use super::site::Installed;
 /// What Lunette makes on a node: targets, volumes, sockets for the kubelet, mounts, records and sessions.
 const LEFT: &str = "\
 find /sys/kernel/config/target -name '*lunette*'
-ls /var/lib/lunette/pool
+ls /var/lib/lunette/pool /var/lib/lunette/plain/pool | grep -v -e ':$' -e '^$'
 find /var/lib/kubelet/plugins_registry /var/lib/kubelet/plugins/csi.lunette.io -name '*.sock' 2>/dev/null
 grep csi.lunette.io /proc/mounts
 iscsiadm -m node 2>/dev/null | grep lunette
@@ -22,7 +22,7 @@ pub fn nothing_is_left(context: &Context) -> Result<()> {
     let uninstall = ["uninstall", "lunette", "--wait", "--timeout", "240s"];
     site.helm().run(uninstall)?.refused()?;
     let why = site.plane.kubectl_must(["logs", "-n", SYSTEM, "job/lunette-uninstall-check"])?;
-    ensure!(why.contains("not uninstalled: there are") && why.contains("LunPools (fast)"), "{why}");
+    ensure!(why.contains("not uninstalled: there are") && why.contains("LunPools (fast, plain)"), "{why}");
     site.agents_are_ready()?;
     site.plane.kubectl_must(["delete", "luns", "--all", "-n", "prod", "--timeout=120s"])?;
     site.plane.kubectl_must(["delete", "lunpools", "--all", "--timeout=120s"])?;
@@ -48,7 +48,8 @@ fn nothing_is_left_in_the_api(site: &Installed) -> Result<()> {
         Ok(())
     })?;
     let kinds = "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,\
-                 csidrivers,storageclasses,persistentvolumes,volumeattachments";
+                 csidrivers,storageclasses,volumesnapshotclasses,volumegroupsnapshotclasses,\
+                 persistentvolumes,volumeattachments";
     let all = site.plane.kubectl_must(["get", kinds, "-o", "name"])?;
     let left: Vec<&str> = all.lines().filter(|name| name.contains("lunette")).collect();
     ensure!(left.is_empty(), "left in the cluster: {left:?}");

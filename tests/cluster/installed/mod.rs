@@ -7,6 +7,8 @@ mod figures;
 mod gone;
 mod served;
 pub mod site;
+mod snapshot_controller;
+mod snapshots;
 mod volumes;
 
 use lunette_bed::Test;
@@ -22,6 +24,8 @@ pub const TESTS: &[Test] = &[
     Test::new("installed::an_exclusive_claim_has_one_pod", volumes::an_exclusive_claim_has_one_pod).once(),
     Test::new("installed::a_stateful_set_keeps_its_volumes", volumes::a_stateful_set_keeps_its_volumes).once(),
     Test::new("installed::a_deleted_agent_costs_pods_nothing", volumes::a_deleted_agent_costs_pods_nothing).once(),
+    Test::new("installed::a_snapshot_comes_back_by_claims", snapshots::a_snapshot_comes_back_by_claims).once(),
+    Test::new("installed::a_pool_that_takes_no_snapshots_says_so", snapshots::a_pool_that_takes_none_says_so).once(),
     Test::new("installed::helm_test_finds_the_right_disk", volumes::helm_test_finds_the_right_disk).once(),
     Test::new("installed::restarts_in_the_middle_cost_time_only", figures::restarts_in_the_middle_cost_time_only)
         .once()

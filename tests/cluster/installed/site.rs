@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use lunette_bed::{
-    Bed, ClusterNode, Context, ControlPlane, ControlPlaneSpec, DiskSpec, Image, Result, Vm, VmSpec, images,
+    Bed, ClusterNode, Context, ControlPlane, ControlPlaneSpec, Daemon, DiskSpec, GuestCommand, Image, Result, Vm,
+    VmSpec, images,
 };
 use serde_json::{Value, json};
 
 use super::super::charts::helm::Helm;
-use super::super::site::SYSTEM;
+use super::super::site::{SYSTEM, pool};
+use super::snapshot_controller;
 
 /// How long what needs pods may take on an emulated machine that others use too.
 pub const PATIENCE: Duration = Duration::from_secs(240);
@@ -17,21 +19,31 @@ const TIMEOUT: &str = "420s";
 /// Where the nodes' data disk is mounted.
 const DATA: &str = "/var/lib/lunette";
 
+/// What an administrator does to a node before it serves: file systems, of which the pool's shares blocks and the other's
+/// does not. The kubelet holds raw block volumes by loop devices, whose module udev would load.
+const PREPARE: &str = "\
+modprobe loop && mkfs.xfs -q -f /dev/vda && mkfs.ext4 -q /dev/vdb && mkdir -p $DATA && mount /dev/vda $DATA &&
+mkdir -p $DATA/pool $DATA/plain && mount /dev/vdb $DATA/plain && mkdir $DATA/plain/pool";
+
 /// What the administrator says to the chart: its classes, and one of each sidecar, which costs an emulated node less than
 /// two.
 const VALUES: &str = "\
-csi: { replicas: 1 }
+csi: { replicas: 1, snapshotter: { enabled: true } }
+volumeSnapshotClasses: [{ name: lunette }]
+volumeGroupSnapshotClasses: [{ name: lunette }]
 storageClasses:
   - { name: lunette, default: true, parameters: { pool: fast } }
   - { name: lunette-now, parameters: { pool: fast }, volumeBindingMode: Immediate }
   - { name: lunette-xfs, parameters: { pool: fast, csi.storage.k8s.io/fstype: xfs } }
+  - { name: lunette-plain, parameters: { pool: plain }, volumeBindingMode: Immediate }
 ";
 
 /// The sidecars of the chart's own choice, and the modules that they are built from.
-pub const SIDECARS: [(&str, &str); 3] = [
+pub const SIDECARS: [(&str, &str); 4] = [
     ("csi-provisioner", "github.com/kubernetes-csi/external-provisioner/v6"),
     ("csi-attacher", "github.com/kubernetes-csi/external-attacher/v4"),
     ("csi-resizer", "github.com/kubernetes-csi/external-resizer/v2"),
+    ("csi-snapshotter", "github.com/kubernetes-csi/external-snapshotter/v8"),
 ];
 
 /// A cluster with Lunette on it.
@@ -39,6 +51,7 @@ pub const SIDECARS: [(&str, &str); 3] = [
 pub struct Installed {
     pub nodes: [ClusterNode; 2],
     pub client: Vm,
+    _snapshot_controller: Daemon,
     pub plane: ControlPlane,
     pub bed: Bed,
 }
@@ -49,21 +62,20 @@ impl Installed {
         let bed = context.bed()?;
         let disk = images::disk(&bed, &[our_images(&bed)?.as_slice(), &sidecar_images(&bed)?].concat())?;
         let plane = ControlPlane::start(&bed, ControlPlaneSpec::new().with_controllers())?;
-        let data = || DiskSpec::empty("data", 4 << 30);
-        let specs = [VmSpec::new("node-a").disk(data()), VmSpec::new("node-b").disk(data())];
+        let node =
+            |name| VmSpec::new(name).disk(DiskSpec::empty("data", 4 << 30)).disk(DiskSpec::empty("plain", 1 << 30));
+        let specs = [node("node-a"), node("node-b")];
         let (nodes, client) = std::thread::scope(|scope| {
             let client = scope.spawn(|| Vm::boot(&bed, VmSpec::new("client")));
             let nodes = ClusterNode::boot_all(&bed, &plane, specs, &disk);
             (nodes, client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
-        let site = Installed { nodes: nodes?, client: client?, plane, bed };
+        let snapshot_controller = snapshot_controller::start(&bed, &plane)?;
+        let site = Installed { nodes: nodes?, client: client?, _snapshot_controller: snapshot_controller, plane, bed };
         site.client.start_iscsid()?;
         for node in &site.nodes {
             node.vm().start_iscsid()?;
-            // The kubelet holds raw block volumes by loop devices, whose module udev would load.
-            node.vm().must(format!(
-                "modprobe loop && mkfs.ext4 -q /dev/vda && mkdir -p {DATA} && mount /dev/vda {DATA} && mkdir {DATA}/pool"
-            ))?;
+            node.vm().must(GuestCommand::shell(PREPARE).env("DATA", DATA))?;
         }
         site.install()?;
         Ok(site)
@@ -78,9 +90,12 @@ impl Installed {
         let install = ["install", "lunette", &chart, "--create-namespace", "--values", &values];
         helm.run([install.as_slice(), &["--wait", "--timeout", TIMEOUT]].concat())?.ok()?;
         self.plane.ensure_namespace("prod")?;
-        self.apply(&super::super::site::pool("fast", |_| ()))?;
+        self.apply(&pool("fast", |_| ()))?;
+        self.apply(&pool("plain", |spec| spec["directory"]["path"] = json!(format!("{DATA}/plain/pool"))))?;
         for node in &self.nodes {
-            let ready = |lun_node: &Value| lun_node["status"]["pools"]["fast"]["ready"] == true;
+            let ready = |lun_node: &Value| {
+                ["fast", "plain"].iter().all(|pool| lun_node["status"]["pools"][pool]["ready"] == true)
+            };
             self.plane.wait_for_json(["lunnode", node.name()], PATIENCE, ready)?;
         }
         Ok(())

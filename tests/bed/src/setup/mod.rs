@@ -89,6 +89,14 @@ impl Ground {
     pub fn program(&self, name: &str) -> Result<PathBuf> {
         programs::path(&self.layout, name)
     }
+
+    /// The folder of a Go module, `path`, as `tests/tools/FOLDER` pins it; fetched where it is not there yet.
+    ///
+    /// # Errors
+    /// When `go` cannot fetch it.
+    pub fn go_module(&self, folder: &str, path: &str) -> Result<PathBuf> {
+        programs::module(&self.layout, folder, path)
+    }
 }
 
 /// Held while set-up runs, or what else two processes must not do at once; the kernel drops it with the process,

@@ -125,6 +125,15 @@ pub fn path(layout: &Layout, name: &str) -> Result<PathBuf> {
     bail!("no Go module under tests/tools builds a program named {name:?}")
 }
 
+/// The folder of a Go module, as `tests/tools/FOLDER` pins it; fetched where it is not there yet.
+pub fn module(layout: &Layout, folder: &str, path: &str) -> Result<PathBuf> {
+    let mut go = Command::new("go");
+    go.current_dir(layout.tools().join(folder)).args(["mod", "download", "-json", path]);
+    let answer: serde_json::Value = serde_json::from_str(&host::run(&mut go)?).context("reading go's answer")?;
+    let found = answer["Dir"].as_str().with_context(|| format!("go says no folder of {path}: {answer}"))?;
+    Ok(PathBuf::from(found))
+}
+
 fn place(layout: &Layout, module: &GoModule, program: &Program) -> Result<PathBuf> {
     let folder = layout.tools().join(module.folder);
     let mut key = Sha256::new();
