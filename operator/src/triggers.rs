@@ -56,12 +56,15 @@ impl Queue {
         }
     }
 
-    /// A snapshot changed: itself, and the Luns that are to be made from it.
+    /// A snapshot changed: itself, the others of its group, and the Luns that are to be made from it.
     pub fn snapshot(&self, event: &Event<Guarded<LunSnapshot>>) {
         match event {
             Event::Apply(snapshot) | Event::InitApply(snapshot) => {
                 let _ = self.snapshots.unbounded_send(ObjectRef::from_obj(snapshot));
                 let (namespace, name) = (snapshot.namespace(), snapshot.name_any());
+                if let Some(group) = snapshot.0.as_ref().ok().and_then(|snapshot| snapshot.spec.group.as_ref()) {
+                    self.snapshots_where(|s| s.spec.group.as_ref() == Some(group) && s.namespace() == namespace);
+                }
                 self.luns_where(|lun| node_of(lun).is_none() && waits_for(lun, namespace.as_deref(), &name));
             }
             // One that is gone may have kept a pool from going.

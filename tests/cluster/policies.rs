@@ -127,8 +127,9 @@ pub fn an_agent_writes_its_own_snapshots_only(context: &Context) -> Result<()> {
         &b.try_apply(&on_status, &said(&taken)?)?,
         "the agent of node b may write the status of LunSnapshots on its node only: this one is on a",
     )?;
-    for forged in [json!({"pool": "other"}), json!({"source": {"uid": "v"}})] {
-        let theirs = "status.node, pool and source are the operator's to write";
+    let barrier = json!({"barrier": {"attempt": 1, "step": "Use"}});
+    for forged in [json!({"pool": "other"}), json!({"source": {"uid": "v"}}), barrier] {
+        let theirs = "status.node, pool, source and barrier are the operator's to write";
         refused(&a.try_apply(&on_status, &said(&forged)?)?, theirs)?;
     }
     let forged = json!({"conditions": [condition("Placed", "False", "Forged", "", None)]});

@@ -5,15 +5,15 @@
 //! takes longer all the same is given up: a LUN that cannot be held still in time goes on, and nothing is taken.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::try_join_all;
 use k8s_openapi::jiff::Timestamp;
 use lunette_api::conditions::reasons;
 use lunette_backend::{Draft, PoolError};
-use tokio::task::spawn_blocking;
-use tokio::time::{Instant, timeout};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::lun::{NoPause, Pause, Pauser};
 use crate::trouble::Trouble;
@@ -22,6 +22,8 @@ use crate::trouble::Trouble;
 const STILL_WITHIN: Duration = Duration::from_secs(2);
 /// How long taking the copies may keep commands waiting: far below the 30 s that initiators grant one.
 const TAKEN_WITHIN: Duration = Duration::from_secs(5);
+/// How long LUNs that are still may wait until those of other nodes are, too. All three together stay below those 30 s.
+pub const OTHERS_WITHIN: Duration = Duration::from_secs(8);
 
 /// What can hold the LUNs still that this node serves, by UID.
 #[derive(Debug, Default)]
@@ -53,6 +55,24 @@ pub struct Taken {
     pub paused: Duration,
 }
 
+/// LUNs that are still, and what was taken of them.
+struct Still {
+    pauses: Vec<Pause>,
+    drafts: Vec<Box<dyn Draft>>,
+    at: Timestamp,
+    began: Instant,
+}
+
+/// LUNs that stay still for others, on other nodes, for a while at most. Dropped, they go on.
+pub struct Held {
+    pauses: Arc<Mutex<Option<Vec<Pause>>>>,
+    drafts: Vec<Box<dyn Draft>>,
+    at: Timestamp,
+    began: Instant,
+    until: Instant,
+    alarm: JoinHandle<()>,
+}
+
 /// Takes all of these at one instant of all of these LUNs.
 ///
 /// # Errors
@@ -62,28 +82,86 @@ pub async fn take(
     drafts: Vec<Box<dyn Draft>>,
     luns: impl IntoIterator<Item = &str>,
 ) -> Result<Taken, Trouble> {
+    let Still { pauses, drafts, at, began } = still(pausers, drafts, luns).await?;
+    end(pauses, drafts, at, began)
+}
+
+/// Takes all of these, and keeps these LUNs still for so long at most.
+///
+/// # Errors
+/// Why nothing was taken.
+pub async fn hold(
+    pausers: &Pausers,
+    drafts: Vec<Box<dyn Draft>>,
+    luns: impl IntoIterator<Item = &str>,
+    patience: Duration,
+) -> Result<Held, Trouble> {
+    let Still { pauses, drafts, at, began } = still(pausers, drafts, luns).await?;
+    let (until, pauses) = (Instant::now() + patience, Arc::new(Mutex::new(Some(pauses))));
+    let held = Arc::clone(&pauses);
+    // Whatever the holder is busy with then.
+    let alarm = tokio::spawn(async move {
+        sleep_until(until).await;
+        drop(held.lock().unwrap_or_else(PoisonError::into_inner).take());
+    });
+    Ok(Held { pauses, drafts, at, began, until, alarm })
+}
+
+impl Held {
+    /// When they go on at the latest.
+    pub fn until(&self) -> Instant {
+        self.until
+    }
+
+    /// Lets them go on.
+    ///
+    /// # Errors
+    /// They were not still until now.
+    pub fn release(mut self) -> Result<Taken, Trouble> {
+        let pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let pauses = pauses.filter(|_| Instant::now() < self.until).ok_or_else(|| {
+            trouble("other nodes were not ready in time: nothing is kept, and I/O goes on; trying again".to_owned())
+        })?;
+        end(pauses, std::mem::take(&mut self.drafts), self.at, self.began)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.alarm.abort();
+        drop(self.pauses.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+async fn still(
+    pausers: &Pausers,
+    drafts: Vec<Box<dyn Draft>>,
+    luns: impl IntoIterator<Item = &str>,
+) -> Result<Still, Trouble> {
     let held: Vec<_> = luns.into_iter().map(|uid| pausers.get(uid).ok_or(NoPause::NotServed)).collect();
     let held = held.into_iter().collect::<Result<Vec<_>, _>>().map_err(not_still)?;
     let began = Instant::now();
     let pauses = try_join_all(held.iter().map(|pauser| pauser.pause(STILL_WITHIN))).await.map_err(not_still)?;
     let at = Timestamp::now();
     // A call of the file system that does not come back is left to itself; what it takes in the end is dropped.
-    let taken = timeout(TAKEN_WITHIN, spawn_blocking(move || take_all(drafts))).await;
+    match timeout(TAKEN_WITHIN, spawn_blocking(move || take_all(drafts))).await {
+        Ok(Ok(taken)) => Ok(Still { pauses, drafts: taken?, at, began }),
+        Ok(Err(error)) => Err(trouble(format!("taking the copy failed: {error}"))),
+        Err(_) => Err(trouble(format!(
+            "the storage took longer than {} s: nothing is taken, and I/O goes on",
+            TAKEN_WITHIN.as_secs()
+        ))),
+    }
+}
+
+/// Ends the pauses; what was taken is good if all of them held.
+fn end(pauses: Vec<Pause>, drafts: Vec<Box<dyn Draft>>, at: Timestamp, began: Instant) -> Result<Taken, Trouble> {
+    let any = !pauses.is_empty();
     // Those that are not asked any more end as well.
     let steady = pauses.into_iter().all(Pause::end);
-    let paused = if held.is_empty() { Duration::ZERO } else { began.elapsed() };
-    let drafts = match taken {
-        Ok(Ok(taken)) => taken.map_err(Trouble::from)?,
-        Ok(Err(error)) => return Err(still(format!("taking the copy failed: {error}"))),
-        Err(_) => {
-            return Err(still(format!(
-                "the storage took longer than {} s: nothing is taken, and I/O goes on",
-                TAKEN_WITHIN.as_secs()
-            )));
-        }
-    };
+    let paused = if any { began.elapsed() } else { Duration::ZERO };
     if !steady {
-        return Err(still("the LUN began to be served anew meanwhile: nothing is taken; trying again".to_owned()));
+        return Err(trouble("the LUN began to be served anew meanwhile: nothing is taken; trying again".to_owned()));
     }
     Ok(Taken { drafts, at, paused })
 }
@@ -93,16 +171,30 @@ fn take_all(mut drafts: Vec<Box<dyn Draft>>) -> Result<Vec<Box<dyn Draft>>, Pool
     Ok(drafts)
 }
 
-fn still(message: String) -> Trouble {
+fn trouble(message: String) -> Trouble {
     Trouble::new(reasons::NOT_STILL, message)
 }
 
 fn not_still(why: NoPause) -> Trouble {
-    still(match why {
+    trouble(match why {
         NoPause::NotServed => "the Lun is not served now: it is copied when it is (kubectl describe lun)".to_owned(),
         NoPause::Busy => format!(
             "running commands of the Lun have not ended within {} s: nothing is taken, and I/O goes on; trying again",
             STILL_WITHIN.as_secs()
         ),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_held_for_longer_than_it_may_is_not_kept() {
+        let pausers = Pausers::default();
+        let held = |patience| hold(&pausers, Vec::new(), std::iter::empty::<&str>(), patience);
+        assert!(held(Duration::from_secs(3600)).await.unwrap().release().is_ok());
+        let late = held(Duration::ZERO).await.unwrap().release().err().unwrap();
+        assert_eq!(late.reason, reasons::NOT_STILL);
+    }
 }

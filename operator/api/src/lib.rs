@@ -7,6 +7,7 @@
 // One `#[kube(printcolumn(...))]` per column looks like a repetition to the lint.
 #![allow(clippy::duplicated_attributes)]
 
+mod barrier;
 pub mod conditions;
 mod crd;
 pub mod csi;
@@ -19,6 +20,7 @@ pub mod quantity;
 pub mod rules;
 mod snapshot;
 
+pub use barrier::{Asked, Barrier, Hold, Holding};
 pub use conditions::Condition;
 pub use crd::crds;
 pub use lun::{

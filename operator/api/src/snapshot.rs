@@ -1,6 +1,6 @@
 //! `LunSnapshot`: a point in time of a Lun, and what became of it.
 //!
-//! Of the status, the operator writes `node`, `pool`, `source` and the conditions of
+//! Of the status, the operator writes `node`, `pool`, `source`, `barrier` and the conditions of
 //! [`crate::conditions::OPERATOR_TYPES`]; the agent of the node writes the rest. Doc comments of fields are what
 //! `kubectl explain` shows.
 
@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use crate::{Condition, rules};
+use crate::{Barrier, Condition, Hold, rules};
 
 /// A crash-consistent point in time of a Lun: what its device would hold if its power had been cut then. It stays when
 /// the Lun goes, and the Luns made from it stay when it goes.
@@ -38,7 +38,7 @@ pub struct LunSnapshotSpec {
     pub group: Option<SnapshotGroup>,
 }
 
-/// Snapshots of several Luns at one instant. Their Luns must be served by one node.
+/// Snapshots of several Luns at one instant, whichever nodes serve them.
 #[derive(KubeSchema, Clone, Debug, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SnapshotGroup {
@@ -64,6 +64,12 @@ pub struct LunSnapshotStatus {
     /// The Lun that it is of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SnapshotSource>,
+    /// Of a group that several nodes serve: what is asked of them now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub barrier: Option<Barrier>,
+    /// How far the node is with that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
     /// Whether it was taken, and Luns can be made from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_to_use: Option<bool>,

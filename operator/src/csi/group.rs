@@ -45,12 +45,6 @@ pub enum GroupError {
     /// Another call is at it.
     #[error(transparent)]
     InFlight(#[from] InFlight),
-    /// Luns are held still by the agent of their node.
-    #[error(
-        "volumes {} are served by different nodes: snapshots of one instant are taken of volumes that one node serves",
-        .0.join(", ")
-    )]
-    SeveralNodes(Vec<String>),
     /// There is one of that name, and it is another.
     #[error("group snapshot {0} is there already, and of other volumes")]
     Differs(VolumeId),
@@ -80,7 +74,6 @@ impl Failure for GroupError {
             Self::Parse(error) => error.kind(),
             Self::Members(_) | Self::NotMember(..) => Kind::Invalid,
             Self::InFlight(_) => Kind::Busy,
-            Self::SeveralNodes(_) => Kind::Precondition,
             Self::Differs(_) => Kind::Exists,
             Self::NoGroup(_) => Kind::NotFound,
             Self::Create(error) => error.kind(),
@@ -111,7 +104,9 @@ pub async fn create<C: Cluster>(
         return Err(GroupError::Differs(id));
     }
     if sources != volumes {
-        on_one_node(driver, &volumes).await?;
+        for volume in &volumes {
+            create_snapshot::source(driver, volume).await?;
+        }
     }
     let mut made = Vec::new();
     for volume in &volumes {
@@ -134,19 +129,6 @@ fn volumes(given: &[String]) -> Result<BTreeSet<VolumeId>, GroupError> {
         return Err(GroupError::Members(given.len()));
     }
     Ok(volumes)
-}
-
-/// Whether one node serves all of them, and its pools take snapshots.
-async fn on_one_node<C: Cluster>(driver: &Driver<C>, volumes: &BTreeSet<VolumeId>) -> Result<(), GroupError> {
-    let mut nodes = BTreeSet::new();
-    for volume in volumes {
-        let lun = create_snapshot::source(driver, volume).await?;
-        nodes.extend(lun.status.and_then(|status| status.node));
-    }
-    if nodes.len() > 1 {
-        return Err(GroupError::SeveralNodes(volumes.iter().map(ToString::to_string).collect()));
-    }
-    Ok(())
 }
 
 /// The member of that volume, made or found.

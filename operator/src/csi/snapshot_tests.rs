@@ -223,12 +223,5 @@ async fn a_group_that_cannot_be_is_refused_before_anything_is_made() {
     ] {
         assert_eq!(code(group::create(&driver, &call, soon()).await), want, "{call:?}");
     }
-    created(&driver, "pvc-2").await;
-    driver.cluster.with(|state| {
-        let moved = state.luns.get_mut(&id("pvc-2")).and_then(|lun| lun.status.as_mut()).expect("a status");
-        moved.node = Some("a".to_owned());
-    });
-    let refused = group::create(&driver, &group_call("g", &[NAME, "pvc-2"]), soon()).await;
-    assert_eq!(code(refused), Code::FailedPrecondition);
     assert!(driver.cluster.with(|state| state.snapshots.is_empty()));
 }

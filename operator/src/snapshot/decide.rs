@@ -6,7 +6,9 @@
 
 use kube::ResourceExt;
 use lunette_api::conditions::{self, PLACED, READY, RELEASED, reasons};
-use lunette_api::{Condition, FORCE_DELETE_ANNOTATION, Lun, LunSnapshot, LunSnapshotStatus, SnapshotSource, identity};
+use lunette_api::{
+    Barrier, Condition, FORCE_DELETE_ANNOTATION, Lun, LunSnapshot, LunSnapshotStatus, SnapshotSource, identity,
+};
 use serde::Serialize;
 
 /// The operator's part of a snapshot's status.
@@ -19,6 +21,8 @@ pub struct OperatorStatus {
     pool: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<SnapshotSource>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    barrier: Option<Barrier>,
     conditions: Vec<Condition>,
 }
 
@@ -41,6 +45,7 @@ impl OperatorStatus {
             node: there.node.clone(),
             pool: there.pool.clone(),
             source: there.source.clone(),
+            barrier: there.barrier,
             conditions: ours(there),
         }
     }
@@ -59,19 +64,19 @@ fn no_node(reason: &'static str, message: String) -> NoNode {
     NoNode { reason, message }
 }
 
-/// What a snapshot that is to be kept should say: where it is, or why nowhere. `lun` is the Lun that it names,
-/// `elsewhere` a node that another of its group is on.
+/// What a snapshot that is to be kept should say: where it is, or why nowhere. `lun` is the Lun that it names, `group`
+/// are all snapshots of its group, itself too.
 pub fn placed(
     snapshot: &LunSnapshot,
     lun: Option<&Lun>,
-    elsewhere: Option<&str>,
+    group: &[LunSnapshot],
 ) -> (OperatorStatus, Result<(), NoNode>) {
     let there = snapshot.status.clone().unwrap_or_default();
     let mut status = OperatorStatus::found(&there);
     status.conditions.retain(|c| c.type_ != RELEASED);
     let chosen = match (&there.node, lun) {
         (Some(node), _) => Ok(node.clone()),
-        (None, lun) => choose(snapshot, lun, elsewhere).map(|(node, lun)| {
+        (None, lun) => choose(snapshot, lun).map(|(node, lun)| {
             let uid = lun.uid().unwrap_or_default();
             status.pool = Some(lun.spec.pool.clone());
             status.source = Some(SnapshotSource { wwid: identity::wwid(&uid), block_size: lun.spec.block_size, uid });
@@ -84,14 +89,11 @@ pub fn placed(
     };
     conditions::set(&mut status.conditions, PLACED, is, reason, message, snapshot.metadata.generation);
     status.node = chosen.clone().ok();
+    status.barrier = barrier(snapshot, group);
     (status, chosen.map(drop))
 }
 
-fn choose<'a>(
-    snapshot: &LunSnapshot,
-    lun: Option<&'a Lun>,
-    elsewhere: Option<&str>,
-) -> Result<(String, &'a Lun), NoNode> {
+fn choose<'a>(snapshot: &LunSnapshot, lun: Option<&'a Lun>) -> Result<(String, &'a Lun), NoNode> {
     let name = &snapshot.spec.lun;
     let lun = lun.ok_or_else(|| {
         no_node(
@@ -104,16 +106,25 @@ fn choose<'a>(
     }
     let node = lun.status.as_ref().and_then(|s| s.node.clone());
     let node = node.ok_or_else(|| no_node(reasons::SOURCE_UNUSABLE, format!("no node serves Lun {name} yet")))?;
-    match elsewhere.filter(|other| *other != node) {
-        None => Ok((node, lun)),
-        Some(other) => {
-            let text = format!(
-                "Lun {name} is served by node {node}, and others of the group by node {other}: \
-                 snapshots of one instant are taken of Luns that one node serves"
-            );
-            Err(no_node(reasons::SOURCE_UNUSABLE, text))
-        }
+    Ok((node, lun))
+}
+
+/// What is asked of the nodes, where several serve the group: none is asked before all members have a node, and none any
+/// more once a member goes.
+fn barrier(snapshot: &LunSnapshot, group: &[LunSnapshot]) -> Option<Barrier> {
+    let there = snapshot.status.as_ref().and_then(|status| status.barrier);
+    let spec = snapshot.spec.group.as_ref()?;
+    let kept: Vec<_> = group.iter().filter(|other| other.metadata.deletion_timestamp.is_none()).collect();
+    let status: Vec<&LunSnapshotStatus> = kept.iter().filter_map(|other| other.status.as_ref()).collect();
+    let nodes: Vec<&str> = status.iter().filter_map(|status| status.node.as_deref()).collect();
+    if u32::try_from(kept.len()) != Ok(spec.members) || nodes.len() != kept.len() {
+        return there;
     }
+    if nodes.iter().all(|node| *node == nodes[0]) {
+        return there;
+    }
+    let answers: Vec<_> = status.iter().map(|status| status.hold).collect();
+    Some(Barrier::next(status.iter().filter_map(|status| status.barrier).max(), &answers))
 }
 
 /// Whether a snapshot that is being deleted may go: why, or for which node it waits.
@@ -182,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_is_placed_where_its_lun_is_and_stays_there() {
-        let (status, outcome) = placed(&snapshot(&json!({})), Some(&lun(&json!({"node": "a"}))), None);
+        let (status, outcome) = placed(&snapshot(&json!({})), Some(&lun(&json!({"node": "a"}))), &[]);
         assert_eq!(outcome, Ok(()));
         let after = written(&status);
         let there = after.status.clone().expect("a status");
@@ -190,17 +201,39 @@ mod tests {
         let source = SnapshotSource { uid: "u".to_owned(), wwid: identity::wwid("u"), block_size: 4096 };
         assert_eq!(there.source, Some(source));
         for other in [None, Some(lun(&json!({"node": "b"})))] {
-            assert!(placed(&after, other.as_ref(), None).0.is_in(&after), "it stays as it is");
+            assert!(placed(&after, other.as_ref(), &[]).0.is_in(&after), "it stays as it is");
         }
     }
 
     #[test]
     fn a_snapshot_without_a_node_says_why() {
-        let why = |lun: Option<&Lun>, elsewhere| placed(&snapshot(&json!({})), lun, elsewhere).1.expect_err("no node");
-        assert_eq!(why(None, None).reason, reasons::SOURCE_NOT_FOUND);
-        assert_eq!(why(Some(&lun(&json!({}))), None).message, "no node serves Lun db yet");
-        let other = why(Some(&lun(&json!({"node": "a"}))), Some("b"));
-        assert!(other.message.contains("served by node a, and others of the group by node b"), "{}", other.message);
+        let why = |lun: Option<&Lun>| placed(&snapshot(&json!({})), lun, &[]).1.expect_err("no node");
+        assert_eq!(why(None).reason, reasons::SOURCE_NOT_FOUND);
+        assert_eq!(why(Some(&lun(&json!({})))).message, "no node serves Lun db yet");
+    }
+
+    /// A member of a group of two.
+    fn member(node: &str, status: &Value) -> LunSnapshot {
+        let mut whole = json!({"node": node});
+        whole.as_object_mut().expect("an object").extend(status.as_object().expect("an object").clone());
+        snapshot(&json!({"/spec/group": {"name": "g", "members": 2}, "/status": whole}))
+    }
+
+    #[test]
+    fn nodes_of_one_group_are_asked_together_and_only_where_there_are_several() {
+        let asked = |group: &[LunSnapshot]| placed(&group[0], None, group).0.barrier;
+        assert_eq!(asked(&[member("a", &json!({}))]), None, "one is missing");
+        assert_eq!(asked(&[member("a", &json!({})), member("a", &json!({}))]), None, "one node does it alone");
+        let first = Some(Barrier::FIRST);
+        let both = [member("a", &json!({})), member("b", &json!({}))];
+        assert_eq!(asked(&both), first);
+        let said = |is: &str| json!({"barrier": {"attempt": 1, "step": "Prepare"}, "hold": {"attempt": 1, "is": is}});
+        let prepared = [member("a", &said("Prepared")), member("b", &said("Prepared"))];
+        assert_eq!(asked(&prepared).map(|b| b.step), Some(lunette_api::Asked::Hold));
+        let mut going = prepared.clone();
+        let gone = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH);
+        going[1].metadata.deletion_timestamp = Some(gone);
+        assert_eq!(asked(&going), first, "nothing more is asked when one goes");
     }
 
     #[test]

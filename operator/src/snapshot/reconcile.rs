@@ -40,7 +40,7 @@ pub async fn reconcile(snapshot: Arc<Guarded<LunSnapshot>>, context: Arc<Context
 async fn keep(api: &Api<LunSnapshot>, snapshot: &LunSnapshot, context: &Context) -> Result<Action, Error> {
     let snapshot = finalizer::ensure(api, snapshot.clone(), SNAPSHOT_FINALIZER).await?;
     let lun = context.lun(&snapshot.namespace().unwrap_or_default(), &snapshot.spec.lun);
-    let (status, outcome) = placed(&snapshot, lun.as_ref(), node_of_group(&snapshot, context).as_deref());
+    let (status, outcome) = placed(&snapshot, lun.as_ref(), &group(&snapshot, context));
     if !status.is_in(&snapshot) {
         apply(api, &snapshot, &status).await?;
         if let Err(why) = &outcome {
@@ -51,16 +51,18 @@ async fn keep(api: &Api<LunSnapshot>, snapshot: &LunSnapshot, context: &Context)
     Ok(outcome.map_or_else(|_| Action::requeue(RETRY), |()| Action::await_change()))
 }
 
-/// The node that another snapshot of the same group is on.
-fn node_of_group(snapshot: &LunSnapshot, context: &Context) -> Option<String> {
-    let group = snapshot.spec.group.as_ref()?;
+/// All snapshots of the same group, this one as it was read just now.
+fn group(snapshot: &LunSnapshot, context: &Context) -> Vec<LunSnapshot> {
+    if snapshot.spec.group.is_none() {
+        return Vec::new();
+    }
     let all = context.stores.snapshots.state();
     let others = all.iter().filter_map(|other| other.0.as_ref().ok()).filter(|other| {
-        other.spec.group.as_ref() == Some(group)
+        other.spec.group == snapshot.spec.group
             && other.namespace() == snapshot.namespace()
             && other.uid() != snapshot.uid()
     });
-    others.filter_map(|other| other.status.as_ref()?.node.clone()).min()
+    others.chain([snapshot]).cloned().collect()
 }
 
 /// A snapshot that is being deleted.

@@ -5,6 +5,7 @@ mod claims;
 mod client;
 mod figures;
 mod gone;
+mod groups;
 mod served;
 pub mod site;
 mod snapshot_controller;
@@ -26,6 +27,13 @@ pub const TESTS: &[Test] = &[
     Test::new("installed::a_deleted_agent_costs_pods_nothing", volumes::a_deleted_agent_costs_pods_nothing).once(),
     Test::new("installed::a_snapshot_comes_back_by_claims", snapshots::a_snapshot_comes_back_by_claims).once(),
     Test::new("installed::a_pool_that_takes_no_snapshots_says_so", snapshots::a_pool_that_takes_none_says_so).once(),
+    Test::new("installed::a_group_of_two_nodes_is_of_one_instant", groups::a_group_of_two_nodes_is_of_one_instant)
+        .once(),
+    Test::new(
+        "installed::claims_of_two_nodes_are_snapshotted_together",
+        groups::claims_of_two_nodes_are_snapshotted_together,
+    )
+    .once(),
     Test::new("installed::helm_test_finds_the_right_disk", volumes::helm_test_finds_the_right_disk).once(),
     Test::new("installed::restarts_in_the_middle_cost_time_only", figures::restarts_in_the_middle_cost_time_only)
         .once()

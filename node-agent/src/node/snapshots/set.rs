@@ -1,5 +1,7 @@
 //! One set of snapshots of one instant, from what is wanted to what is.
 
+mod rendezvous;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,16 +9,17 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use lunette_api::conditions::{self, reasons};
-use lunette_api::{LunPool, LunSnapshot, LunSnapshotStatus};
+use lunette_api::{Asked, Barrier, Hold, LunPool, LunSnapshot, LunSnapshotStatus};
 use lunette_backend::{CopySpec, Draft, PoolError, PoolErrorKind, Usage, VolumeId};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::super::Context;
 use super::super::instant::{self, Taken};
 use crate::storage::AnyPool;
 use crate::trouble::Trouble;
+use rendezvous::Rendezvous;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
@@ -41,6 +44,7 @@ impl PartialEq for Member {
             && (self.removed, self.gone) == (other.removed, other.gone)
             && placed(self) == placed(other)
             && self.is_reported() == other.is_reported()
+            && self.barrier() == other.barrier()
             && self.snapshot.metadata.generation == other.snapshot.metadata.generation
             && self.pools.len() == other.pools.len()
             && self.pools.iter().zip(&other.pools).all(|(a, b)| a.spec == b.spec)
@@ -77,6 +81,16 @@ impl Member {
     /// The UID of the Lun that it is of; empty where that is not known any more.
     fn source(&self) -> &str {
         self.status().and_then(|status| status.source.as_ref()).map_or("", |source| source.uid.as_str())
+    }
+
+    /// What the operator asks, where other nodes serve Luns of its group.
+    fn barrier(&self) -> Option<Barrier> {
+        self.status().and_then(|status| status.barrier)
+    }
+
+    /// What was last answered to that.
+    fn hold(&self) -> Option<Hold> {
+        self.status().and_then(|status| status.hold)
     }
 
     fn name(&self) -> String {
@@ -122,12 +136,14 @@ pub struct Set {
     pause: Duration,
     /// What was said last, by UID: nothing is said twice.
     said: BTreeMap<String, LunSnapshotStatus>,
+    /// With other nodes.
+    rendezvous: Rendezvous,
 }
 
 impl Set {
     /// One that has not looked yet.
     pub fn new(context: Arc<Context>) -> Self {
-        Self { context, pause: FIRST_PAUSE, said: BTreeMap::new() }
+        Self { context, pause: FIRST_PAUSE, said: BTreeMap::new(), rendezvous: Rendezvous::default() }
     }
 
     /// Works until the set is gone.
@@ -138,17 +154,25 @@ impl Set {
             if done && members.iter().all(|member| member.gone) {
                 return;
             }
-            let changed = if done {
-                wanted.changed().await
-            } else {
-                let pause = self.pause;
-                self.pause = (pause * 2).min(LAST_PAUSE);
-                timeout(pause, wanted.changed()).await.unwrap_or(Ok(()))
+            let changed = match self.rest(done) {
+                None => wanted.changed().await,
+                Some(pause) => timeout(pause, wanted.changed()).await.unwrap_or(Ok(())),
             };
             if changed.is_err() {
                 return;
             }
         }
+    }
+
+    /// How long to wait at most for something to change.
+    fn rest(&mut self, done: bool) -> Option<Duration> {
+        let held = self.rendezvous.until().map(|until| until.saturating_duration_since(Instant::now()));
+        if done {
+            return held;
+        }
+        let pause = self.pause;
+        self.pause = (pause * 2).min(LAST_PAUSE);
+        Some(held.map_or(pause, |held| held.min(pause)))
     }
 
     /// Whether all is as it is wanted, and said.
@@ -207,6 +231,10 @@ impl Set {
             self.say_trouble(lost, &trouble).await;
             return Err(trouble);
         }
+        let barrier = members.iter().filter_map(Member::barrier).max().filter(|barrier| barrier.step != Asked::Use);
+        if let Some(barrier) = barrier.filter(|_| !members.iter().all(Member::is_reported)) {
+            return self.meet(members, &found, barrier).await;
+        }
         if found.iter().all(Option::is_some) {
             let mut told = true;
             for (member, usage) in members.iter().zip(found.into_iter().flatten()) {
@@ -219,10 +247,7 @@ impl Set {
     }
 
     async fn take(&mut self, members: &[Member], found: &[Option<Usage>]) -> Result<bool, Trouble> {
-        // Of a set that a crash cut in two, none was said to be taken: the rest would be of another time.
-        for (member, _) in members.iter().zip(found).filter(|(_, found)| found.is_some()) {
-            member.ask(|pool, volume| pool.remove(volume)).await?;
-        }
+        remove_found(members, found).await?;
         let mut drafts = Vec::new();
         for member in members {
             drafts.push(draft(member).await?);
@@ -250,8 +275,9 @@ impl Set {
         if let Some(said) = self.said.get(member.uid()).filter(|said| said.ready_to_use == Some(true)).cloned() {
             return self.say(member, said).await;
         }
-        let at = usage.described.and_then(|time| Timestamp::try_from(time).ok()).unwrap_or_else(Timestamp::now);
-        self.say_taken(member, usage.size, at, None).await
+        let described = || usage.described.and_then(|time| Timestamp::try_from(time).ok());
+        let at = self.rendezvous.taken.map(|(at, _)| at).or_else(described).unwrap_or_else(Timestamp::now);
+        self.say_taken(member, usage.size, at, self.rendezvous.taken.map(|(_, paused)| paused)).await
     }
 
     async fn say_taken(&mut self, member: &Member, size: u64, at: Timestamp, paused: Option<Duration>) -> bool {
@@ -269,6 +295,12 @@ impl Set {
     }
 
     async fn say_trouble(&mut self, member: &Member, trouble: &Trouble) -> bool {
+        let status = self.troubled(member, trouble);
+        self.say(member, status).await
+    }
+
+    /// The status of one that is not taken.
+    fn troubled(&self, member: &Member, trouble: &Trouble) -> LunSnapshotStatus {
         let before = self.said.get(member.uid()).map(|said| said.conditions.clone());
         let there = || member.status().map(|s| s.conditions.clone()).unwrap_or_default();
         let mut status = LunSnapshotStatus { ready_to_use: Some(false), ..LunSnapshotStatus::default() };
@@ -276,7 +308,7 @@ impl Set {
         status.conditions.retain(|c| c.type_ == conditions::READY);
         let (generation, message) = (member.snapshot.metadata.generation, trouble.message.as_str());
         conditions::set(&mut status.conditions, conditions::READY, false, trouble.reason, message, generation);
-        self.say(member, status).await
+        status
     }
 
     /// Tells the source, unless it knows; whether it does.
@@ -297,10 +329,19 @@ impl Set {
         let mut conditions = there.conditions;
         conditions.retain(|c| ours.conditions.iter().all(|our| our.type_ != c.type_));
         conditions.extend(ours.conditions.iter().cloned());
-        let status = LunSnapshotStatus { node: there.node, pool: there.pool, source: there.source, conditions, ..ours };
+        let LunSnapshotStatus { node, pool, source, barrier, .. } = there;
+        let status = LunSnapshotStatus { node, pool, source, barrier, conditions, ..ours };
         let snapshot = LunSnapshot { status: Some(status), ..LunSnapshot::clone(&member.snapshot) };
         self.context.board.put_snapshot(member.uid(), snapshot);
     }
+}
+
+/// Of a set that a crash or another node's failure cut in two, none was said to be taken: the rest would be of another time.
+async fn remove_found(members: &[Member], found: &[Option<Usage>]) -> Result<(), Trouble> {
+    for (member, _) in members.iter().zip(found).filter(|(_, found)| found.is_some()) {
+        member.ask(|pool, volume| pool.remove(volume)).await?;
+    }
+    Ok(())
 }
 
 /// Whether every snapshot of the group is there.
@@ -311,8 +352,7 @@ fn complete(members: &[Member]) -> Result<(), Trouble> {
         return Ok(());
     }
     let message = format!(
-        "{there} of the {} snapshots of group {} are on this node: none is taken before all are; all their Luns must be \
-         served by one node",
+        "{there} of the {} snapshots of group {} are on this node: none is taken before all are there, on this node or others",
         group.members, group.name
     );
     Err(Trouble::new(reasons::WAITING_FOR_GROUP, message))
