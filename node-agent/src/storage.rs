@@ -1,12 +1,13 @@
 //! The kinds of pool that this agent can open, behind one type: the only list of backends there is.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use lunette_api::{IoMode, LunPoolSpec};
 use lunette_backend::{
-    Capacity, CopySpec, Created, Draft, Pool, PoolError, PoolErrorKind, Usage, VolumeId, VolumeSpec,
+    Capacity, CopySpec, Created, Draft, Import, ImportSpec, Pool, PoolError, PoolErrorKind, Usage, VolumeId, VolumeSpec,
 };
 use lunette_directory::{DirectoryConfig, DirectoryPool};
 
@@ -98,6 +99,22 @@ impl AnyPool {
     /// Why there is no such copy.
     pub fn draft(&self, id: &VolumeId, copy: &CopySpec) -> Result<Option<Box<dyn Draft>>, PoolError> {
         on_pool!(self, pool => pool.draft(id, copy))
+    }
+
+    /// See [`Pool::images`].
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub fn images(&self) -> Result<BTreeMap<String, u64>, PoolError> {
+        on_pool!(self, pool => pool.images())
+    }
+
+    /// See [`Pool::import`].
+    ///
+    /// # Errors
+    /// Why there is no such volume.
+    pub fn import(&self, id: &VolumeId, import: &ImportSpec) -> Result<Option<Box<dyn Import>>, PoolError> {
+        on_pool!(self, pool => pool.import(id, import))
     }
 
     /// See [`Pool::usage`].

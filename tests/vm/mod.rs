@@ -9,6 +9,7 @@ mod control;
 mod crashes;
 mod crowd;
 mod figures;
+mod imports;
 mod initiator;
 mod ipv6;
 mod lacking;
@@ -59,6 +60,7 @@ pub const TESTS: &[Test] = &[
         snapshots::a_snapshot_is_of_one_instant_and_is_restored,
     )
     .once(),
+    Test::new("vm::a_lun_begins_as_an_image", imports::a_lun_begins_as_an_image).once(),
     Test::new("vm::btrfs_takes_and_restores_snapshots", snapshots::btrfs_takes_and_restores_snapshots).once(),
     Test::new("vm::limits_hold_and_change_live", figures::limits_hold_and_change_live).mostly_once(),
 ];

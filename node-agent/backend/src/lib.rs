@@ -17,7 +17,9 @@ mod pool;
 
 pub use disk::Disk;
 pub use error::{IoError, IoErrorKind, PoolError, PoolErrorKind};
-pub use pool::{Capacity, CopySpec, Created, Draft, OpenOptions, Pool, Usage, VolumeId, VolumeSpec};
+pub use pool::{
+    Capacity, Copied, CopySpec, Created, Draft, Import, ImportSpec, OpenOptions, Pool, Usage, VolumeId, VolumeSpec,
+};
 
 use std::future::Future;
 use std::os::fd::BorrowedFd;

@@ -3,6 +3,7 @@
 //! Every call is idempotent and crash-safe: repeated after a crash at any point it ends in the same
 //! state. Calls may block; callers give them a thread and a deadline.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::SystemTime;
 
@@ -106,6 +107,39 @@ pub trait Draft: Send {
     fn keep(self: Box<Self>) -> Result<(), PoolError>;
 }
 
+/// What a volume that is made from an image is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportSpec {
+    /// The image's name among those of the pool.
+    pub image: String,
+    /// The volume; beyond the image's end it reads as zeroes.
+    pub volume: VolumeSpec,
+}
+
+/// How far an import is, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// Those of the image that are copied.
+    pub done: u64,
+    /// Those that it has.
+    pub total: u64,
+}
+
+/// A volume that is being made from an image, and is none yet. Dropped before it is kept, it leaves nothing behind.
+pub trait Import: Send {
+    /// Copies another part, of a size that takes seconds at most.
+    ///
+    /// # Errors
+    /// Why it could not be copied.
+    fn copy_more(&mut self) -> Result<Copied, PoolError>;
+
+    /// Makes a volume of what was copied, durably.
+    ///
+    /// # Errors
+    /// `InUse` where the image was changed meanwhile; or why it is not durable.
+    fn keep(self: Box<Self>) -> Result<(), PoolError>;
+}
+
 /// What `create` found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Created {
@@ -163,6 +197,25 @@ pub trait Pool: Send + Sync + 'static {
         let _ = (id, copy);
         let text = "this kind of pool takes no snapshots and makes no clones: copy the data from one LUN to another";
         Err(PoolError::new(PoolErrorKind::Unsupported, text))
+    }
+
+    /// The raw images from which volumes can be made, and the bytes of each.
+    ///
+    /// # Errors
+    /// Why that cannot be found out.
+    fn images(&self) -> Result<BTreeMap<String, u64>, PoolError> {
+        Ok(BTreeMap::new())
+    }
+
+    /// Prepares volume `id` as a copy of an image; `None`: there is a volume of that name already, and it is left as it
+    /// is. What an earlier attempt for `id` left is removed. The image is never changed.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such image; `Mismatch` where it is no plain file, or larger than the volume is to be.
+    fn import(&self, id: &VolumeId, import: &ImportSpec) -> Result<Option<Box<dyn Import>>, PoolError> {
+        let _ = (id, import);
+        let text = "this kind of pool has no images: copy the data into a LUN";
+        Err(PoolError::new(PoolErrorKind::NotFound, text))
     }
 
     /// A volume's size and space.

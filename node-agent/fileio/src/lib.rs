@@ -14,13 +14,14 @@
 //! | `ring`, `workers` | the two engines |
 //! | `syscall` | the system calls |
 //! | `extents` | which bytes are data and which are holes |
-//! | `reflink` | copies that share extents |
+//! | `reflink`, `copy` | copies that share extents, and those that cannot |
 //! | `layout`, `lock` | alignment of `O_DIRECT`; the writer's lock |
 
 // UNSAFETY: system calls on raw segments of a command's memory, and submission entries that point to
 // them. Every site names who keeps that memory alive.
 #![allow(unsafe_code)]
 
+mod copy;
 mod error;
 mod extents;
 mod file;
@@ -35,6 +36,7 @@ mod syscall;
 mod table;
 mod workers;
 
+pub use copy::copy_range;
 pub use file::{Engine, FileIo, FileOptions, IoMode, SetupError};
 pub use layout::Layout;
 pub use lock::{LockError, LockKind, lock};

@@ -2,6 +2,7 @@
 //! configfs by lio's `Fake`, each ring by tcmu's mock.
 
 mod figures;
+mod images;
 mod life;
 mod local;
 mod removal;

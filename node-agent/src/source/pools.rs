@@ -18,8 +18,24 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Free space is reported in steps of a 128th of the pool, so that small writes change no object.
 const AVAILABLE_STEPS: u64 = 128;
 
-/// Its space, and whether it can copy volumes.
-type Answer = Result<(Capacity, bool), PoolError>;
+type Answer = Result<Look, PoolError>;
+
+/// What a pool is like that can be used.
+#[derive(Default)]
+struct Look {
+    capacity: Capacity,
+    /// Whether it can copy volumes.
+    copies: bool,
+    images: BTreeMap<String, u64>,
+}
+
+impl Look {
+    fn at(pool: &AnyPool) -> Answer {
+        let capacity = pool.check()?;
+        let images = pool.images().inspect_err(|error| tracing::warn!(%error, "looking for images"));
+        Ok(Self { capacity, copies: pool.can_copy().unwrap_or(false), images: images.unwrap_or_default() })
+    }
+}
 
 /// Questions to pools.
 #[derive(Default)]
@@ -32,7 +48,7 @@ impl Pools {
     pub async fn look(&mut self, pools: impl Iterator<Item = &LunPool>) -> BTreeMap<String, NodePool> {
         let ask = |pool: &LunPool| {
             let spec = pool.spec.clone();
-            move || AnyPool::new(&spec).and_then(|pool| Ok((pool.check()?, pool.can_copy().unwrap_or(false))))
+            move || Look::at(&AnyPool::new(&spec)?)
         };
         self.ask(pools.map(|pool| (pool.metadata.name.clone().unwrap_or_default(), ask(pool))), PATIENCE).await
     }
@@ -64,12 +80,13 @@ impl Pools {
         };
         self.asked.remove(name);
         match answer {
-            Ok(Ok((capacity, snapshots))) => NodePool {
+            Ok(Ok(Look { capacity, copies, images })) => NodePool {
                 ready: true,
                 capacity: capacity.total,
                 available: rounded_down(capacity.available, capacity.total),
                 max_volume: capacity.max_volume,
-                snapshots,
+                snapshots: copies,
+                images,
                 message: String::new(),
             },
             Ok(Err(error)) => out_of_reach(error.to_string()),
@@ -116,7 +133,7 @@ mod tests {
                         asked.fetch_add(1, Ordering::SeqCst);
                         hangs.lock().unwrap().recv().unwrap();
                     }
-                    Ok((Capacity { total: 1, available: 1, max_volume: 1 }, false))
+                    Ok(Look { capacity: Capacity { total: 1, available: 1, max_volume: 1 }, ..Look::default() })
                 }
             };
             let both = [("a-hung".to_owned(), ask(true)), ("good".to_owned(), ask(false))];
@@ -125,7 +142,7 @@ mod tests {
         }
         assert_eq!(asked.load(Ordering::SeqCst), 1);
         answer.send(()).unwrap();
-        let again = [("a-hung".to_owned(), || Ok((Capacity::default(), true)))];
+        let again = [("a-hung".to_owned(), || Ok(Look::default()))];
         let looks = pools.ask(again.into_iter(), Duration::from_secs(20)).await;
         assert_eq!((looks["a-hung"].ready, looks["a-hung"].capacity), (true, 1), "the answer to the first question");
     }

@@ -85,6 +85,8 @@ pub mod reasons {
     pub const CONFIGFS_STUCK: &str = "ConfigfsStuck";
     /// The target is being built.
     pub const EXPORTING: &str = "Exporting";
+    /// The Lun's image is being copied.
+    pub const IMPORTING: &str = "Importing";
     /// The target stands.
     pub const EXPORTED: &str = "Exported";
     /// The target is gone, and the data too where the policy says so.
@@ -159,7 +161,7 @@ pub fn state_of(conditions: &[Condition], deleting: bool) -> &'static str {
         None => states::PLACED,
         Some(exported) if exported.status == "True" => serving(conditions),
         Some(exported) => match exported.reason.as_str() {
-            reasons::EXPORTING | reasons::UNEXPORTING | reasons::UNEXPORTED => states::EXPORTING,
+            reasons::EXPORTING | reasons::IMPORTING | reasons::UNEXPORTING | reasons::UNEXPORTED => states::EXPORTING,
             _ => states::DEGRADED,
         },
     }
@@ -201,6 +203,7 @@ mod tests {
             (vec![(PLACED, false, reasons::NO_NODE)], states::PENDING),
             (vec![placed], states::PLACED),
             (vec![placed, (EXPORTED, false, reasons::EXPORTING)], states::EXPORTING),
+            (vec![placed, (EXPORTED, false, reasons::IMPORTING)], states::EXPORTING),
             (vec![placed, (EXPORTED, false, reasons::CONFLICT)], states::DEGRADED),
             (vec![placed, exported], states::EXPORTING),
             (vec![placed, exported, ready], states::READY),

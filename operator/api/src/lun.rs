@@ -75,8 +75,8 @@ fn default_block_size() -> u32 {
     512
 }
 
-/// Where a Lun's first bytes come from: exactly one of these, of the Lun's namespace, in the same pool. The Lun is
-/// served by the node that holds them, and is of the same block size and no smaller.
+/// Where a Lun's first bytes come from: exactly one of these, in the same pool. The Lun is served by the node that holds
+/// them, and is no smaller. A snapshot or a Lun is of the Lun's namespace, and of the same block size.
 #[derive(KubeSchema, Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
 #[x_kube(validation = rules::ONE_SOURCE)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -91,6 +91,11 @@ pub struct LunSource {
     #[schemars(length(max = 253))]
     #[x_kube(validation = rules::LUN_NAME)]
     pub lun: Option<String>,
+    /// Name of a raw image that an administrator has put into the folder `import` of the pool. It stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = rules::IMAGE_NAME)]
+    pub image: Option<String>,
 }
 
 /// One initiator that may use the LUN: a client, by its iSCSI name, or a node of the cluster.

@@ -70,4 +70,7 @@ pub struct NodePool {
     /// Whether its storage takes snapshots and makes clones.
     #[serde(default)]
     pub snapshots: bool,
+    /// The raw images that it has for Luns to be made from, at most 100, and the bytes of each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, u64>,
 }

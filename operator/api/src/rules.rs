@@ -60,8 +60,8 @@ pub const SOURCE_STAYS: Rule = (
 );
 /// The union of sources.
 pub const ONE_SOURCE: Rule = (
-    "[has(self.snapshot), has(self.lun)].filter(set, set).size() == 1",
-    "source has either a snapshot or a lun: write exactly one",
+    "[has(self.snapshot), has(self.lun), has(self.image)].filter(set, set).size() == 1",
+    "source has a snapshot, a lun or an image: write exactly one",
 );
 /// A name that Kubernetes gives to snapshots.
 pub const SNAPSHOT_NAME: Rule = (
@@ -72,6 +72,12 @@ pub const SNAPSHOT_NAME: Rule = (
 pub const LUN_NAME: Rule = (
     "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
     "lun must be the name of a Lun of this namespace: lower-case letters, digits, '-' and '.' (see: kubectl get luns)",
+);
+/// A plain file's name, and none that is hidden: it leads nowhere else.
+pub const IMAGE_NAME: Rule = (
+    "self.matches('^[A-Za-z0-9][-A-Za-z0-9._]*$')",
+    "image must be the name of a file in the folder import of the pool: letters, digits, '.', '_' and '-', beginning \
+     with a letter or a digit (see: kubectl describe lunnodes)",
 );
 /// A snapshot is of one time and one Lun.
 pub const SNAPSHOT_STAYS: Rule = ("self == oldSelf", "a LunSnapshot cannot change: create another");

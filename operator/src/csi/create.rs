@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use kube::ResourceExt;
 use kube::api::ObjectMeta;
 use lunette_api::csi::VolumeId;
-use lunette_api::{CLAIM_NAMESPACE_LABEL, Lun, LunNode, LunSpec, PREFERRED_NODE_ANNOTATION, ReclaimPolicy, Size};
+use lunette_api::{
+    CLAIM_NAMESPACE_LABEL, Lun, LunNode, LunSource, LunSpec, PREFERRED_NODE_ANNOTATION, ReclaimPolicy, Size,
+};
 use lunette_proto::csi;
 use thiserror::Error;
 
@@ -53,6 +55,17 @@ pub enum CreateError {
     /// What it is to be made from is of no use.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The image that it is to begin as is nowhere.
+    #[error(
+        "no node that is ready has image {image} in LunPool {pool}: an administrator puts it into the folder import of the \
+         pool's directory, or names another in the StorageClass (kubectl describe lunnodes)"
+    )]
+    NoImage {
+        /// The image.
+        image: String,
+        /// The pool.
+        pool: String,
+    },
     /// Another call is at it.
     #[error(transparent)]
     InFlight(#[from] InFlight),
@@ -115,7 +128,7 @@ impl Failure for CreateError {
             Self::Range(error) => error.kind(),
             Self::Source(error) => error.kind(),
             Self::InFlight(_) | Self::Deleting(_) => Kind::Busy,
-            Self::NoPool(_) | Self::UnknownClaim(_) => Kind::Precondition,
+            Self::NoPool(_) | Self::UnknownClaim(_) | Self::NoImage { .. } => Kind::Precondition,
             Self::NotAllowed { .. } => Kind::Forbidden,
             Self::TooLarge { .. } => Kind::OutOfRange,
             Self::Differs { .. } => Kind::Exists,
@@ -184,7 +197,7 @@ fn difference(lun: &Lun, request: &Request) -> Option<String> {
     let made_for = lun.annotations().get(VOLUME_NAME).map_or("none of CSI's", String::as_str);
     let limit = range.limit.map_or_else(String::new, |limit| format!(" and at most {limit}"));
     let (pool, block) = (&lun.spec.pool, lun.spec.block_size);
-    let source = request.source.as_ref().map(Source::spec);
+    let source = source(request);
     let all = [
         (made_for == request.name, format!("volume is {made_for}, not {}", request.name)),
         (range.contains(bytes), format!("size is {bytes} bytes, not at least {}{limit}", range.required)),
@@ -201,10 +214,10 @@ async fn make<C: Cluster>(driver: &Driver<C>, id: &VolumeId, request: &Request) 
         Some(source) => Some(source.find(driver).await?),
         None => None,
     };
-    let bytes = size(request, origin.as_ref())?;
+    let nodes = driver.cluster.nodes().await?;
+    let bytes = size(request, origin.as_ref(), &nodes)?;
     let pool = driver.cluster.pool(&class.pool).await?.ok_or_else(|| CreateError::NoPool(class.pool.clone()))?;
     admits(&pool.spec.namespaces, id, class)?;
-    let nodes = driver.cluster.nodes().await?;
     if let Some(most) = largest(&nodes, &class.pool)
         && bytes > most
     {
@@ -216,10 +229,19 @@ async fn make<C: Cluster>(driver: &Driver<C>, id: &VolumeId, request: &Request) 
     }
 }
 
-/// Bytes of the volume: of one that is made from another, at least as many as that has.
-fn size(request: &Request, origin: Option<&Origin>) -> Result<u64, CreateError> {
+/// What the Lun is made from: what the claim names goes before the image that the class names.
+fn source(request: &Request) -> Option<LunSource> {
+    let image = || Some(LunSource { image: Some(request.class.image.clone()?), ..LunSource::default() });
+    request.source.as_ref().map(Source::spec).or_else(image)
+}
+
+/// Bytes of the volume: of one that is made from something, at least as many as that has.
+fn size(request: &Request, origin: Option<&Origin>, nodes: &[LunNode]) -> Result<u64, CreateError> {
     let (range, block) = (request.range, request.class.block_size);
-    let Some(Origin { bytes: least, pool }) = origin else { return Ok(range.size(block)?) };
+    let Some(Origin { bytes: least, pool }) = origin else {
+        let least = image_size(&request.class, nodes)?;
+        return Ok(Range { required: range.required.max(least), ..range }.size(block)?);
+    };
     if let Some(there) = pool.as_ref().filter(|there| **there != request.class.pool) {
         return Err(SourceError::OtherPool { there: there.clone() }.into());
     }
@@ -227,6 +249,14 @@ fn size(request: &Request, origin: Option<&Origin>) -> Result<u64, CreateError> 
     let wanted = if range.required == 0 { Range { required: *least, ..range } } else { range };
     let bytes = wanted.size(block)?;
     if bytes < *least { Err(SourceError::TooSmall { least: *least }.into()) } else { Ok(bytes) }
+}
+
+/// Bytes of the class's image, the largest of that name; 0 where it has none.
+fn image_size(class: &Class, nodes: &[LunNode]) -> Result<u64, CreateError> {
+    let Some(image) = &class.image else { return Ok(0) };
+    let pools = nodes.iter().filter_map(|node| node.status.as_ref()?.pools.get(&class.pool)).filter(|pool| pool.ready);
+    let most = pools.filter_map(|pool| pool.images.get(image)).max();
+    most.copied().ok_or_else(|| CreateError::NoImage { image: image.clone(), pool: class.pool.clone() })
 }
 
 /// Whether the pool is for the claim's namespace, and for the one where the Luns of volumes are.
@@ -254,7 +284,7 @@ fn lun(id: &VolumeId, request: &Request, bytes: u64) -> Lun {
         pool: class.pool.clone(),
         size: Size::Quantity(bytes.to_string()),
         block_size: class.block_size,
-        source: request.source.as_ref().map(Source::spec),
+        source: source(request),
         node_name: None,
         initiators: Vec::new(),
         write_cache: class.write_cache,

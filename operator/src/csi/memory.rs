@@ -172,7 +172,8 @@ impl Cluster for Memory {
     async fn nodes(&self) -> Result<Vec<LunNode>, Error> {
         let snapshots = !self.lock().takes_no_snapshots;
         let node = |name: &str| {
-            let pool = json!({"ready": true, "snapshots": snapshots, "capacity": 100 * GI, "available": 100 * GI, "maxVolume": 100 * GI});
+            let pool = json!({"ready": true, "snapshots": snapshots, "capacity": 100 * GI, "available": 100 * GI, "maxVolume": 100 * GI,
+                "images": if name == "s" { json!({"debian.raw": 3 * GI + 1}) } else { json!({}) }});
             let initiator = (name != "s").then(|| format!("iqn.2026-01.a:{name}"));
             let status = json!({"initiatorName": initiator, "pools": {"fast": pool}});
             let node = json!({"apiVersion": "lunette.io/v1alpha1", "kind": "LunNode", "metadata": {"name": name},

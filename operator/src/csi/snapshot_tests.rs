@@ -103,7 +103,7 @@ async fn a_volume_is_made_from_a_snapshot_of_at_least_its_size() {
     let source = || snapshot_source(&snapshot::id(&taken).to_string());
     assert_eq!(code(create_with(&driver, &from(source(), "small", GI / 2)).await), Code::OutOfRange);
     let larger = create_with(&driver, &from(source(), "larger", 2 * GI)).await.expect("it can be made");
-    assert_eq!(larger.spec.source, Some(LunSource { snapshot: Some("snap-1".to_owned()), lun: None }));
+    assert_eq!(larger.spec.source, Some(LunSource { snapshot: Some("snap-1".to_owned()), ..LunSource::default() }));
     let shown = volume::of(&larger).content_source.and_then(|source| source.r#type);
     assert_eq!(shown, Some(source()));
     let any = create_with(&driver, &from(source(), "any", 0)).await.expect("it can be made");
@@ -121,9 +121,33 @@ async fn a_volume_is_made_from_another() {
     created(&driver, NAME).await;
     let source = |name: &str| Type::Volume(VolumeSource { volume_id: id(name).to_string() });
     create_with(&driver, &from(source(NAME), "clone", GI)).await.expect("it can be made");
-    let expected = LunSource { snapshot: None, lun: Some(NAME.to_owned()) };
+    let expected = LunSource { lun: Some(NAME.to_owned()), ..LunSource::default() };
     assert_eq!(stored(&driver, "clone").spec.source, Some(expected));
     assert_eq!(code(create_with(&driver, &from(source("none"), "other", GI)).await), Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_volume_begins_as_the_image_of_its_class_unless_its_claim_names_a_source() {
+    let (driver, taken) = with_snapshot().await;
+    let of_class = |mut call: csi::CreateVolumeRequest, image: &str| {
+        call.parameters.insert("image".to_owned(), image.to_owned());
+        call
+    };
+    let made = create_with(&driver, &of_class(create_call("vm", GI), "debian.raw")).await.expect("it can be made");
+    assert_eq!(made.spec.source, Some(LunSource { image: Some("debian.raw".to_owned()), ..LunSource::default() }));
+    assert_eq!(volume::bytes(&made), (3 << 30) + 512, "as large as the image, in whole blocks");
+    assert_eq!(volume::of(&made).content_source, None);
+    let again = create_with(&driver, &of_class(create_call("vm", GI), "debian.raw")).await.expect("it is there");
+    assert_eq!(again.metadata.uid, made.metadata.uid);
+    assert_eq!(code(create_with(&driver, &create_call("vm", GI)).await), Code::AlreadyExists);
+    let none = create_with(&driver, &of_class(create_call("other", GI), "none.raw")).await;
+    assert_eq!(code(none), Code::FailedPrecondition);
+    let mut limited = of_class(create_call("limited", GI), "debian.raw");
+    limited.capacity_range = Some(csi::CapacityRange { required_bytes: GI, limit_bytes: 2 * GI });
+    assert_eq!(code(create_with(&driver, &limited).await), Code::OutOfRange);
+    let restored = from(snapshot_source(&snapshot::id(&taken).to_string()), "restored", GI);
+    let restored = create_with(&driver, &of_class(restored, "debian.raw")).await.expect("it can be made");
+    assert_eq!(restored.spec.source.and_then(|source| source.snapshot).as_deref(), Some("snap-1"));
 }
 
 #[tokio::test]

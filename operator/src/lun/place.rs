@@ -43,6 +43,10 @@ pub enum Refusal {
     NotPinned,
     /// What the Lun is to be made from is on that node.
     NotSource(String),
+    /// The image that the Lun is to be made from is not there.
+    NoImage(String),
+    /// The image has more bytes than the Lun is to have.
+    LargeImage(String, u64),
     /// The pool's list of nodes leaves it out.
     NotListed,
     /// Its agent cannot be relied on.
@@ -64,6 +68,10 @@ impl fmt::Display for Refusal {
         match self {
             Self::NotPinned => f.write_str("spec.nodeName asks for another"),
             Self::NotSource(node) => write!(f, "what the Lun is made from is on node {node}"),
+            Self::NoImage(image) => write!(f, "there is no image {image} in the folder import of its pool"),
+            Self::LargeImage(image, bytes) => {
+                write!(f, "its image {image} has {bytes} bytes: ask for at least as many")
+            }
             Self::NotListed => f.write_str("the pool's spec.nodes leaves it out"),
             Self::Trouble(Trouble::Silent) => f.write_str("its agent gives no sign of life"),
             Self::Trouble(Trouble::NotReady(why)) => write!(f, "it is not ready: {why}"),
@@ -135,6 +143,9 @@ impl NoPlace {
             Self::PoolDeleting(_) | Self::PoolUnreadable(..) => reasons::POOL_UNAVAILABLE,
             Self::Size(_) => reasons::INVALID_SPEC,
             Self::Source(why) => why.reason(),
+            Self::AllRefuse(all) if all.iter().any(|(_, why)| matches!(why, Refusal::NoImage(_))) => {
+                reasons::SOURCE_NOT_FOUND
+            }
             Self::NoNodes | Self::AllRefuse(_) => reasons::NO_NODE,
         }
     }
@@ -212,7 +223,16 @@ fn refusal(lun: &Lun, bytes: u64, pool: &LunPool, node: &NodeView) -> Option<Ref
     match &node.pool {
         None => Some(Refusal::NoPool),
         Some(there) if !there.ready => Some(Refusal::PoolNotReady(there.message.clone())),
-        Some(there) => no_room(bytes, pool, there, node.promised),
+        Some(there) => no_image(lun, bytes, there).or_else(|| no_room(bytes, pool, there, node.promised)),
+    }
+}
+
+/// Whether the image is missing that the Lun is to be made from, or does not fit.
+fn no_image(lun: &Lun, bytes: u64, there: &NodePool) -> Option<Refusal> {
+    let image = lun.spec.source.as_ref()?.image.as_ref()?;
+    match there.images.get(image) {
+        None => Some(Refusal::NoImage(image.clone())),
+        Some(size) => (*size > bytes).then(|| Refusal::LargeImage(image.clone(), *size)),
     }
 }
 

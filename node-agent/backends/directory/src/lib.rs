@@ -8,6 +8,7 @@
 //! POOL/<uid>/journal          an atomic write under way, see `journal`
 //! POOL/<uid>/volume.json      what it is: block size, size, owner
 //! POOL/.lunette-new-<uid>/    being made; never a volume
+//! POOL/import/<name>          raw images, which an administrator puts there: only ever read
 //! POOL/.lunette-gone-<uid>/   being removed; no longer a volume
 //! ```
 //!
@@ -24,6 +25,7 @@ mod backend;
 mod copy;
 mod description;
 mod holder;
+mod import;
 mod journal;
 mod message;
 mod pool;

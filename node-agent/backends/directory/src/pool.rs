@@ -1,12 +1,14 @@
 //! The pool: what the agent's control threads ask of it, in terms of the directory and its volumes.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use lunette_backend::{
-    Capacity, CopySpec, Created, Draft, OpenOptions, Pool, PoolError, PoolErrorKind, Usage, VolumeId, VolumeSpec,
+    Capacity, CopySpec, Created, Draft, Import, ImportSpec, OpenOptions, Pool, PoolError, PoolErrorKind, Usage,
+    VolumeId, VolumeSpec,
 };
 use lunette_fileio::{Engine, FileIo, FileOptions, IoMode, LockError, LockKind, SetupError, lock};
 
@@ -14,6 +16,7 @@ use crate::backend::DirectoryVolume;
 use crate::copy::{self, Copy};
 use crate::description::is_block_size;
 use crate::holder::holder;
+use crate::import::{self, Importing};
 use crate::journal::Journal;
 use crate::message::failed;
 use crate::root::Root;
@@ -140,6 +143,20 @@ impl Pool for DirectoryPool {
             return Ok(None);
         }
         Ok(Some(Box::new(Copy::prepare(&self.config, &root, id, spec)?)))
+    }
+
+    fn images(&self) -> Result<BTreeMap<String, u64>, PoolError> {
+        import::list(&Root::open(&self.config)?)
+    }
+
+    fn import(&self, id: &VolumeId, spec: &ImportSpec) -> Result<Option<Box<dyn Import>>, PoolError> {
+        check_spec(&spec.volume)?;
+        let root = self.in_turn()?;
+        volume::sweep(&root, id)?;
+        if Volume::find(&root, id)?.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(Importing::prepare(&self.config, &root, id, spec)?)))
     }
 
     fn usage(&self, id: &VolumeId) -> Result<Usage, PoolError> {

@@ -1,4 +1,4 @@
-//! A LUN that is made from a snapshot or from another LUN: its volume begins as a copy.
+//! A LUN that is made from a snapshot, from another LUN or from an image: its volume begins as a copy.
 //!
 //! Once the volume is there its source is history: it is not looked for any more, and may be gone.
 
@@ -26,6 +26,9 @@ impl Worker {
             Ok(_) => return Ok(()),
             Err(error) if error.kind != PoolErrorKind::NotFound => return Err(error.into()),
             Err(_) => {}
+        }
+        if let Some(image) = &source.image {
+            return self.import(wanted, pool, image).await;
         }
         let what = match (&source.snapshot, &source.lun) {
             (Some(name), _) => format!("LunSnapshot {name}"),

@@ -10,6 +10,7 @@
 
 mod ask;
 mod copy;
+mod import;
 mod local;
 mod remove;
 mod serve;

@@ -278,6 +278,11 @@ fn a_source_is_one_thing_and_stays() {
     allowed(from(json!({"lun": "db"})));
     refused(from(json!({})), ONE_SOURCE);
     refused(from(json!({"snapshot": "s", "lun": "db"})), ONE_SOURCE);
+    allowed(from(json!({"image": "Debian_12.9-generic.raw"})));
+    refused(from(json!({"image": "disk.raw", "lun": "db"})), ONE_SOURCE);
+    for outside in ["../disk.raw", "/etc/shadow", "a/b", ".hidden", "", "a\0b"] {
+        refused(from(json!({"image": outside})), IMAGE_NAME);
+    }
     refused(from(json!({"snapshot": "../s"})), SNAPSHOT_NAME);
     refused(from(json!({"lun": "other/db"})), LUN_NAME);
     update_allowed(from(json!({"lun": "db"})), from(json!({"lun": "db"})));

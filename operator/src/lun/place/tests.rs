@@ -1,7 +1,9 @@
 //! Placement: tables of who wins and why not, and what holds for any set of nodes.
 
+use std::collections::BTreeMap;
+
 use kube::api::ObjectMeta;
-use lunette_api::{LunPoolSpec, LunSpec, ReclaimPolicy, Size, WriteCache};
+use lunette_api::{LunPoolSpec, LunSource, LunSpec, ReclaimPolicy, Size, WriteCache};
 use proptest::prelude::*;
 
 use super::*;
@@ -39,6 +41,7 @@ fn node(name: &str, capacity_gi: u64, promised_gi: u64) -> NodeView {
         available: capacity_gi * GI,
         max_volume: 16 << 40,
         snapshots: true,
+        images: BTreeMap::from([("debian.raw".to_owned(), 2 * GI)]),
     };
     NodeView { name: name.to_owned(), trouble: None, pool: Some(pool), luns: 0, promised: promised_gi * GI }
 }
@@ -197,4 +200,22 @@ fn a_copy_is_placed_where_its_origin_is_or_nowhere() {
     assert!(refused.contains("a: what the Lun is made from is on node c"), "{refused}");
     let pinned = why(place(&lun(1, Some("a")), &any, Some(&origin("b")), &nodes));
     assert_eq!(pinned, "no node can take it: a: what the Lun is made from is on node b");
+}
+
+#[test]
+fn a_lun_that_begins_as_an_image_goes_where_the_image_is() {
+    let of = |image: &str, gi: u64| {
+        let mut lun = lun(gi, None);
+        lun.spec.source = Some(LunSource { image: Some(image.to_owned()), ..LunSource::default() });
+        lun
+    };
+    let (a, mut b) = (node("a", 100, 50), node("b", 100, 0));
+    b.pool.as_mut().expect("a pool").images.clear();
+    let both = [a, b];
+    assert_eq!(place(&of("debian.raw", 2), &pool(|_| ()), None, &both), Ok("a".to_owned()));
+    let none = place(&of("none.raw", 2), &pool(|_| ()), None, &both).expect_err("no place");
+    assert_eq!(none.reason(), reasons::SOURCE_NOT_FOUND);
+    assert!(none.to_string().contains("a: there is no image none.raw in the folder import of its pool"), "{none}");
+    let small = why(place(&of("debian.raw", 1), &pool(|_| ()), None, &both[..1]));
+    assert!(small.contains("a: its image debian.raw has 2147483648 bytes: ask for at least as many"), "{small}");
 }

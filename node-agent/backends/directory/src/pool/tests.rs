@@ -12,6 +12,7 @@ use super::*;
 use crate::journal;
 use crate::root::MARKER;
 
+mod images;
 mod mounts;
 
 const SIZE: u64 = 1 << 20;
