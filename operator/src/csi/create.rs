@@ -12,6 +12,7 @@ use lunette_proto::csi;
 use thiserror::Error;
 
 use super::busy::InFlight;
+use super::capacity::has_initiator;
 use super::class::{Class, ClassError};
 use super::cluster::{self, Cluster, Creation, WaitError};
 use super::deadline::Deadline;
@@ -223,7 +224,7 @@ async fn make<C: Cluster>(driver: &Driver<C>, id: &VolumeId, request: &Request) 
     {
         return Err(CreateError::TooLarge { bytes, pool: class.pool.clone(), most });
     }
-    match driver.cluster.create(&lun(id, request, bytes)).await? {
+    match driver.cluster.create(&lun(id, request, bytes, &nodes)).await? {
         Creation::Created(lun) => Ok(*lun),
         Creation::Exists => driver.cluster.lun(id).await?.ok_or_else(|| CreateError::Deleting(id.clone())),
     }
@@ -278,14 +279,14 @@ pub fn largest(nodes: &[LunNode], pool: &str) -> Option<u64> {
     pools.filter(|pool| pool.ready).map(|pool| pool.max_volume).max()
 }
 
-fn lun(id: &VolumeId, request: &Request, bytes: u64) -> Lun {
+fn lun(id: &VolumeId, request: &Request, bytes: u64, nodes: &[LunNode]) -> Lun {
     let class = &request.class;
     let spec = LunSpec {
         pool: class.pool.clone(),
         size: Size::Quantity(bytes.to_string()),
         block_size: class.block_size,
         source: source(request),
-        node_name: None,
+        node_name: only_node(request, nodes),
         initiators: Vec::new(),
         write_cache: class.write_cache,
         qos: class.qos.clone(),
@@ -304,6 +305,13 @@ fn lun(id: &VolumeId, request: &Request, bytes: u64) -> Lun {
     lun
 }
 
+/// The node where the volume must be: the one where it is wanted first, if that can use none of other nodes.
+fn only_node(request: &Request, nodes: &[LunNode]) -> Option<String> {
+    let wanted = request.nodes.first()?;
+    let there = nodes.iter().find(|node| node.name_any() == *wanted)?;
+    (!has_initiator(there)).then(|| wanted.clone())
+}
+
 fn annotations(request: &Request) -> BTreeMap<String, String> {
     let class = &request.class;
     let all = [
@@ -315,4 +323,29 @@ fn annotations(request: &Request) -> BTreeMap<String, String> {
         (PREFERRED_NODE_ANNOTATION, request.nodes.first().cloned()),
     ];
     all.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_volume_for_a_node_without_an_initiator_must_be_there() {
+        let node = |name: &str, initiator: Option<&str>| -> LunNode {
+            serde_json::from_value(json!({"apiVersion": "lunette.io/v1alpha1", "kind": "LunNode",
+                "metadata": {"name": name}, "spec": {}, "status": {"initiatorName": initiator}}))
+            .expect("a LunNode")
+        };
+        let nodes = [node("a", Some("iqn.a")), node("b", None)];
+        let wanted = |at: &[&str]| {
+            let class = Class::read(&[("pool".to_owned(), "fast".to_owned())].into(), &[].into()).expect("a class");
+            let (name, range) = (String::new(), Range { required: 0, limit: None });
+            let nodes = at.iter().map(|node| (*node).to_owned()).collect();
+            Request { name, range, class, nodes, source: None }
+        };
+        let pins = [&["b", "a"][..], &["a", "b"], &["elsewhere"], &[]].map(|at| only_node(&wanted(at), &nodes));
+        assert_eq!(pins, [Some("b".to_owned()), None, None, None]);
+    }
 }
