@@ -21,6 +21,7 @@ const PACKAGES: &[&str] = &[
     "busybox-static",
     "containerd",
     "containernetworking-plugins",
+    "ddpt",
     "dmsetup",
     "e2fsprogs",
     "fio",
