@@ -34,6 +34,7 @@ const PACKAGES: &[&str] = &[
     "open-iscsi",
     "openssl",
     "procps",
+    "qemu-block-extra",
     "qemu-system-x86",
     "qemu-utils",
     "runc",
