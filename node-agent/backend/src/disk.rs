@@ -2,7 +2,7 @@
 
 use lunette_iobuf::DataBuf;
 
-use crate::{Backend, Discard, Driver, Durability, Extent, Geometry, IoErrorKind, Result};
+use crate::{Backend, Discard, Driver, Durability, Extent, Geometry, IoErrorKind, Result, Space};
 
 /// A backend behind range, alignment and permission checks.
 pub struct Disk<B> {
@@ -125,6 +125,11 @@ impl<B: Backend> Disk<B> {
         }
         let kept = if found.mapped { found.len } else { block };
         Ok(Extent { len: kept.max(1).div_ceil(block).saturating_mul(block).min(len), mapped: true })
+    }
+
+    /// The volume's space, where the storage can tell.
+    pub fn space(&self) -> Option<Space> {
+        self.backend.space()
     }
 
     /// Whether bytes that were read once are then served from memory.

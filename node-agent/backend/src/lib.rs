@@ -79,6 +79,15 @@ pub struct Extent {
     pub mapped: bool,
 }
 
+/// Space of an open volume, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Space {
+    /// What it occupies.
+    pub used: u64,
+    /// What it could still get; others may get it first.
+    pub available: u64,
+}
+
 /// One open volume, on the thread of its LUN.
 ///
 /// # Contract
@@ -138,6 +147,11 @@ pub trait Backend: 'static {
     async fn extent(&self, at: u64, len: u64) -> Result<Extent> {
         let _ = at;
         Ok(Extent { len, mapped: true })
+    }
+
+    /// The volume's space, as the storage counts it now; `None` where that cannot be told at once.
+    fn space(&self) -> Option<Space> {
+        None
     }
 
     /// Whether bytes that were read once are then served from memory, as long as there is room.

@@ -6,11 +6,13 @@ use std::fs::File;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
-use lunette_backend::{Driver, Durability, Extent, IoErrorKind, Result};
+use lunette_backend::{Driver, Durability, Extent, IoErrorKind, Result, Space};
 use lunette_iobuf::DataBuf;
 use nix::errno::Errno;
+use nix::sys::statvfs::fstatvfs;
 use thiserror::Error;
 
 use crate::extents;
@@ -128,6 +130,16 @@ impl FileIo {
     /// What the kernel said of it.
     pub fn layout(&self) -> Layout {
         self.layout
+    }
+
+    /// The file's space, and what its file system has left for users.
+    ///
+    /// # Errors
+    /// What fstat(2) or fstatvfs(2) said.
+    pub fn space(&self) -> io::Result<Space> {
+        let of_the_system = fstatvfs(&self.file)?;
+        let available = of_the_system.blocks_available().saturating_mul(of_the_system.fragment_size());
+        Ok(Space { used: self.file.metadata()?.blocks().saturating_mul(512), available })
     }
 
     /// Whether the page cache is passed by.

@@ -117,6 +117,7 @@ impl<B: Backend> ScsiDisk<B> {
                 answer
             }
             Ok(op) => Box::pin(self.execute_other(op, data)).await,
+            Err(sense) if self.medium.bars_unread(cdb, &sense) => Err(self.barred()),
             Err(sense) => Err(sense.into()),
         };
         answer.unwrap_or_else(|refusal| self.refused(cdb, &refusal))

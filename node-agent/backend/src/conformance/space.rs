@@ -75,10 +75,14 @@ pub fn writing_allocates_and_discarding_frees<P: Pool>(pool: &P) {
         return;
     }
     assert!(before.allocated < QUARTER);
+    if let Some(space) = disk.space() {
+        assert!(space.used >= SIZE, "{space:?} while {SIZE} bytes are kept");
+    }
     if disk.geometry().discard != Discard::Unsupported {
         wait(&disk, disk.discard(0, SIZE)).unwrap();
         wait(&disk, disk.flush()).unwrap();
         assert!(pool.usage(&id).unwrap().allocated < QUARTER);
+        assert!(disk.space().is_none_or(|space| space.used < QUARTER));
     }
 }
 

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::future::Future;
 
 use lunette_backend::{
-    Backend, Discard, Driver, Durability, Extent, Geometry, IoError, IoErrorKind, OpenOptions, Result,
+    Backend, Discard, Driver, Durability, Extent, Geometry, IoError, IoErrorKind, OpenOptions, Result, Space,
 };
 use lunette_fileio::FileIo;
 use lunette_iobuf::DataBuf;
@@ -111,6 +111,10 @@ impl Backend for DirectoryVolume {
 
     async fn extent(&self, at: u64, len: u64) -> Result<Extent> {
         self.file.extent(at, len)
+    }
+
+    fn space(&self) -> Option<Space> {
+        self.file.space().ok()
     }
 
     fn caches_reads(&self) -> bool {

@@ -10,6 +10,7 @@ mod log;
 pub mod mode;
 mod port_groups;
 mod prevent_allow;
+mod provisioning;
 mod start_stop;
 mod vpd;
 

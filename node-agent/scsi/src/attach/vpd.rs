@@ -1,15 +1,16 @@
 //! Vital product data pages (SPC-5 7.7, SBC-4 6.6): one table of pages, which page 00h lists.
 //!
 //! The pages of SBC are here; those that say who and where the unit is are in `identification`, what
-//! it copies in `copying`, and the rest of SPC's in `general`.
+//! it copies in `copying`, how it is provisioned in `attach::provisioning`, and the rest of SPC's in `general`.
 
 mod copying;
 mod general;
 pub mod identification;
 
-use lunette_backend::{Backend, Discard};
+use lunette_backend::Backend;
 
 use crate::ScsiDisk;
+use crate::attach::provisioning::logical_block_provisioning;
 
 /// One page: its code and what builds its bytes after the four of the header, or nothing where there is
 /// nothing to say.
@@ -106,27 +107,6 @@ fn block_device_characteristics<B: Backend>(disk: &ScsiDisk<B>) -> Vec<u8> {
     }
     p[8] = 0x01; // VBULS: VERIFY compares unmapped blocks too
     p[4..].to_vec()
-}
-
-/// Page B2h (SBC-4 6.6.7).
-fn logical_block_provisioning<B: Backend>(disk: &ScsiDisk<B>) -> Vec<u8> {
-    const LBPU: u8 = 0x80;
-    const LBPWS: u8 = 0x40;
-    const LBPWS10: u8 = 0x20;
-    const LBPRZ_ZEROES: u8 = 0x04;
-    let geometry = disk.geometry();
-    let flags = match geometry.discard {
-        Discard::Unsupported => 0,
-        Discard::Zeroes => LBPU | LBPWS | LBPWS10 | LBPRZ_ZEROES,
-        Discard::Unspecified => LBPU | LBPWS | LBPWS10,
-    };
-    // PROVISIONING TYPE: 2 thin, 1 resource provisioned, 0 none that is reported.
-    let provisioning = match (disk.support().discard, geometry.thin) {
-        (false, _) => 0,
-        (true, false) => 1,
-        (true, true) => 2,
-    };
-    vec![0, flags, provisioning, 0]
 }
 
 /// Page B7h (SBC-4 6.6.5): neither streams nor scattered writes.

@@ -153,16 +153,12 @@ fn read_cscds<B: Backend>(disk: &ScsiDisk<B>, list: &[u8], at: usize) -> Result<
 }
 
 /// An identification descriptor CSCD (SPC-5 6.6.5.4): a designation descriptor in the midst of it, and the
-/// block length at its end.
+/// block length at its end. LU ID TYPE says what a LU IDENTIFIER is, and here is none: it is ignored.
 fn read_cscd<B: Backend>(disk: &ScsiDisk<B>, cscd: &[u8], at: usize) -> Result<Cscd, Sense> {
-    const LU_ID_TYPE: u8 = 0xc0;
     const NUL: u8 = 0x20;
     const LONGEST: u8 = 20;
     if cscd[0] != IDENTIFICATION {
         return Err(Sense::illegal(asc::UNSUPPORTED_TARGET_DESCRIPTOR).at(pointer(at)));
-    }
-    if cscd[1] & LU_ID_TYPE != 0 {
-        return Err(Sense::parameter(at + 1));
     }
     if cscd[1] & NUL != 0 {
         return Ok(Cscd::Null);

@@ -52,6 +52,19 @@ impl Medium {
         }
     }
 
+    /// Whether a command has to wait although something is wrong with its CDB: one that is barred is not looked at any
+    /// closer. Only one that is not known at all is refused at any time.
+    #[cold]
+    pub fn bars_unread(&self, cdb: &[u8], wrong: &Sense) -> bool {
+        let code = cdb.first().copied().unwrap_or(0);
+        match self.state.get() {
+            _ if wrong.asc == asc::INVALID_OPERATION_CODE || TELLING.contains(&code) => false,
+            State::Whole => false,
+            State::Rewriting { .. } => true,
+            State::Failed { .. } => code != SANITIZE,
+        }
+    }
+
     /// Why, unless it is whole.
     pub fn sense(&self) -> Option<Sense> {
         match self.state.get() {
@@ -80,6 +93,10 @@ impl Medium {
         }
     }
 }
+
+/// INQUIRY, REQUEST SENSE and MAINTENANCE IN, to which [`tells_only`] commands belong.
+const TELLING: [u8; 3] = [0x12, 0x03, 0xa3];
+const SANITIZE: u8 = 0x48;
 
 fn sanitize_failed() -> Sense {
     Sense::new(SenseKey::MediumError, asc::SANITIZE_COMMAND_FAILED)

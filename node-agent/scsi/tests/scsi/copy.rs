@@ -133,6 +133,15 @@ fn the_unit_is_known_by_its_uuid_and_by_the_copy_managers_own_id() {
 }
 
 #[test]
+fn the_type_of_an_identifier_that_is_not_there_is_ignored() {
+    for lu_id_type in [0x40, 0x80, 0xc0] {
+        let lun = numbered();
+        lun.good(&copy_cdb(0, 76), &list1(0, 2, &[with(&own(), 1, lu_id_type)], &[segment(2, 0, 20)]));
+        assert_eq!(numbers(&lun, 20, 2), [1, 2]);
+    }
+}
+
+#[test]
 fn what_cannot_be_reached_or_is_outside_aborts_the_copy_before_it_begins() {
     let lun = numbered();
     let elsewhere = with(&own(), 8, 0x61);
@@ -162,7 +171,6 @@ fn a_list_of_the_wrong_form_is_refused_with_the_reason() {
     let refused = [
         ("a CSCD of another type", with(&list, 16, 0xe0), (5, 0x26, 7)),
         ("a segment of another type", with(&list, 48, 0x04), (5, 0x26, 9)),
-        ("an identifier by proxy", with(&list, 17, 0xc0), INVALID_FIELD_IN_LIST),
         ("a designator that does not fit", with(&list, 23, 21), INVALID_FIELD_IN_LIST),
         ("blocks of another size", with(&list, 46, 0x10), INVALID_FIELD_IN_LIST),
         ("a segment of another length", with(&list, 51, 0x14), INVALID_FIELD_IN_LIST),

@@ -1,5 +1,7 @@
 //! LOG SENSE and LOG SELECT.
 
+use lunette_backend::Discard;
+
 use crate::lun::{INVALID_FIELD_IN_CDB, Lun, STALE, cdb10};
 
 /// LOG SENSE of current cumulative values.
@@ -24,6 +26,36 @@ fn page_00_lists_the_pages_that_answer() {
     }
     for (page, subpage) in [(0, 1), (0x19, 1), (0x19, 0xff)] {
         assert_eq!(lun.check(&sense(page, subpage, 0), &[STALE; 255]), INVALID_FIELD_IN_CDB);
+    }
+}
+
+#[test]
+fn page_0c_counts_space_in_mebibytes_where_storage_can_tell() {
+    let lun = Lun::new();
+    assert_eq!(lun.check(&sense(0x0c, 0, 0), &[STALE; 255]), INVALID_FIELD_IN_CDB);
+    lun.ram.available.set(Some((5 << 20) - 1));
+    assert_eq!(lun.data_in(&sense(0, 0, 0), 255), [0, 0, 0, 3, 0x00, 0x0c, 0x19]);
+    assert_eq!(lun.data_in(&sense(0, 0xff, 0), 255), [0x40, 0xff, 0, 8, 0, 0, 0, 0xff, 0x0c, 0, 0x19, 0]);
+    let available = [0, 1, 0x23, 8, 0, 0, 0, 4, 2, 0, 0, 0];
+    let used = |sets| [0, 2, 0x23, 8, 0, 0, 0, sets, 1, 0, 0, 0];
+    assert_eq!(lun.data_in(&sense(0x0c, 0, 0), 255), [&[0x8c, 0, 0, 24][..], &available, &used(0)].concat());
+    lun.good(&cdb10(0x2a, 0, 0, 3), &lun.blocks(3, 1));
+    assert_eq!(lun.data_in(&sense(0x0c, 0, 2), 255), [&[0x8c, 0, 0, 12][..], &used(1)].concat());
+    assert_eq!(lun.check(&sense(0x0c, 0, 3), &[STALE; 255]), INVALID_FIELD_IN_CDB);
+    assert_eq!(lun.check(&sense(0x0c, 1, 0), &[STALE; 255]), INVALID_FIELD_IN_CDB);
+    lun.good(&[0x4c, 2, 0x0c, 0, 0, 0, 0, 0, 0, 0], &[]);
+    lun.ram.available.set(Some(u64::MAX));
+    assert_eq!(lun.data_in(&sense(0x0c, 0, 0), 255)[8..12], [0xff; 4], "more than can be said");
+}
+
+#[test]
+fn a_unit_that_is_not_provisioned_on_demand_has_no_page_0c() {
+    let thick = Lun::with(|g| g.thin = false, |_| ());
+    let fixed = Lun::with(|g| g.discard = Discard::Unsupported, |_| ());
+    for lun in [thick, fixed] {
+        lun.ram.available.set(Some(1 << 30));
+        assert_eq!(lun.check(&sense(0x0c, 0, 0), &[STALE; 255]), INVALID_FIELD_IN_CDB);
+        assert_eq!(lun.data_in(&sense(0, 0, 0), 255), [0, 0, 0, 2, 0x00, 0x19]);
     }
 }
 

@@ -13,7 +13,7 @@ const CONTROL: [u8; 12] = [0x8a, 0x0a, 0x02, 0x10, 0, 0x40, 0, 0, 0, 0, 0, 0];
 
 /// The lengths of all pages, in their order, without and with their subpages.
 const PAGE_LENGTHS: [usize; 5] = [12, 20, 12, 40, 12];
-const ALL_LENGTHS: [usize; 8] = [12, 20, 12, 32, 16, 16, 40, 12];
+const ALL_LENGTHS: [usize; 9] = [12, 20, 12, 32, 16, 16, 40, 12, 16];
 
 /// MODE SENSE (6), DBD, with this PC and page.
 fn sense6(lun: &Lun, control: u8, page: u8) -> Vec<u8> {
@@ -80,7 +80,7 @@ fn codes(mut pages: &[u8]) -> Vec<(u8, u8)> {
 fn subpages_come_where_they_are_asked_for() {
     let lun = Lun::new();
     let of = |page, subpage| lun.data_in(&[0x1a, 0x08, page, subpage, 255, 0], 255)[4..].to_vec();
-    let all = [(1, 0), (8, 0), (10, 0), (10, 1), (10, 2), (10, 5), (0x1a, 0), (0x1c, 0)];
+    let all = [(1, 0), (8, 0), (10, 0), (10, 1), (10, 2), (10, 5), (0x1a, 0), (0x1c, 0), (0x1c, 2)];
     assert_eq!(codes(&of(0x3f, 0xff)), all);
     assert_eq!(of(0x3f, 0xff).len(), ALL_LENGTHS.iter().sum::<usize>());
     assert_eq!(codes(&of(0x0a, 0xff)), [(10, 0), (10, 1), (10, 2), (10, 5)]);
@@ -90,6 +90,7 @@ fn subpages_come_where_they_are_asked_for() {
     assert_eq!((&of(0x0a, 1)[..7], of(0x0a, 1).len()), (&extension[..], 32));
     assert_eq!(of(0x0a, 2), [0x4a, 2, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(of(0x0a, 5), [0x4a, 5, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(of(0x1c, 2), [0x5c, 2, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "no threshold");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::task::Poll;
 
-use lunette_backend::{Backend, Discard, Driver, Durability, Extent, Geometry, IoErrorKind, Result};
+use lunette_backend::{Backend, Discard, Driver, Durability, Extent, Geometry, IoErrorKind, Result, Space};
 use lunette_iobuf::DataBuf;
 
 /// What a discarded range reads as where discarding promises nothing.
@@ -43,6 +43,8 @@ pub struct Medium {
     mapped: RefCell<Vec<bool>>,
     /// Bytes of an atomic write at most.
     pub atomic: Cell<u64>,
+    /// What it says that others have left.
+    pub available: Cell<Option<u64>>,
     /// Whether what was read is served from memory.
     pub caches: Cell<bool>,
     /// Operations that succeed before `fail` counts.
@@ -65,6 +67,7 @@ impl Medium {
             durable: RefCell::new(bytes.clone()),
             mapped: RefCell::new(vec![false; bytes.len()]),
             atomic: Cell::new(8 * 512),
+            available: Cell::new(None),
             caches: Cell::new(true),
             fail_after: Cell::new(0),
             cached: RefCell::new(bytes),
@@ -198,6 +201,11 @@ impl Backend for Ram {
         let (from, mapped) = (usize::try_from(at).unwrap(), self.mapped.borrow());
         let like = mapped[from..from + usize::try_from(len).unwrap()].iter().take_while(|kept| **kept == mapped[from]);
         Ok(Extent { len: like.count() as u64, mapped: mapped[from] })
+    }
+
+    fn space(&self) -> Option<Space> {
+        let used = self.mapped.borrow().iter().filter(|kept| **kept).count() as u64;
+        self.available.get().map(|available| Space { used, available })
     }
 
     fn caches_reads(&self) -> bool {

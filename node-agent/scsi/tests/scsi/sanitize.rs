@@ -5,7 +5,9 @@ use futures::executor::block_on;
 use lunette_backend::{Discard, IoErrorKind};
 use lunette_iobuf::DataBuf;
 
-use crate::lun::{INVALID_FIELD_IN_CDB, INVALID_FIELD_IN_LIST, LIST_LENGTH_ERROR, Lun, STALE, WRITE_PROTECTED, cdb10};
+use crate::lun::{
+    INVALID_FIELD_IN_CDB, INVALID_FIELD_IN_LIST, INVALID_OPCODE, LIST_LENGTH_ERROR, Lun, STALE, WRITE_PROTECTED, cdb10,
+};
 
 const OVERWRITE: u8 = 0x01;
 const BLOCK_ERASE: u8 = 0x02;
@@ -111,6 +113,9 @@ fn while_it_runs_the_unit_only_tells_of_itself() {
     for refused in [cdb10(0x28, 0, 0, 1), vec![0; 6], cdb10(0x2a, 0, 0, 1), cdb.clone()] {
         assert_eq!(lun.check(&refused, &lun.blocks(1, STALE)), IN_PROGRESS, "{refused:02x?}");
     }
+    assert_eq!(lun.check(&[0x1b, 1, 0, 0, 0x12, 0], &[]), IN_PROGRESS, "LOEJ, which would be refused");
+    assert_eq!(lun.check(&[0xff; 6], &[]), INVALID_OPCODE);
+    assert_eq!(lun.check(&[0x12, 2, 0, 0, 36, 0], &[STALE; 36]), INVALID_FIELD_IN_CDB);
     assert_eq!(lun.data_in(&[0x12, 0, 0, 0, 36, 0], 36)[0], 0);
     let sense = lun.data_in(&[0x03, 0, 0, 0, 18, 0], 18);
     assert_eq!((sense[2], sense[12], sense[13], sense[15] & 0x80), (2, 0x04, 0x1b, 0x80));

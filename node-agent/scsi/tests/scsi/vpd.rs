@@ -131,6 +131,15 @@ fn page_b2_follows_the_geometry() {
 }
 
 #[test]
+fn page_b2_has_threshold_sets_of_a_mebibyte_where_space_is_counted() {
+    for (block_size, exponent) in [(512, 11), (4096, 8)] {
+        let lun = Lun::with(|g| g.block_size = block_size, |_| ());
+        lun.ram.available.set(Some(0));
+        assert_eq!(page(&lun, 0xb2)[4..], [exponent, 0xe4, 2, 0]);
+    }
+}
+
+#[test]
 fn page_b0_has_a_length_that_suits_where_storage_has_none() {
     let optimal = |preferred, most| {
         let lun = Lun::with(|g| g.preferred_io = preferred, |config| config.limits.max_transfer = most);

@@ -19,7 +19,7 @@ pub struct Page {
 }
 
 /// The pages, in ascending order, as page 3Fh returns them.
-pub const PAGES: [Page; 8] = [
+pub const PAGES: [Page; 9] = [
     Page { code: 0x01, subpage: 0, parameters: error_recovery, change: None },
     Page { code: 0x08, subpage: 0, parameters: caching, change: Some(change_caching) },
     Page { code: 0x0a, subpage: 0, parameters: control, change: Some(change_control) },
@@ -28,6 +28,7 @@ pub const PAGES: [Page; 8] = [
     Page { code: 0x0a, subpage: 0x05, parameters: io_advice_hints, change: None },
     Page { code: 0x1a, subpage: 0, parameters: power_condition, change: None },
     Page { code: 0x1c, subpage: 0, parameters: informational_exceptions, change: None },
+    Page { code: 0x1c, subpage: 0x02, parameters: logical_block_provisioning, change: None },
 ];
 
 /// PS in the first byte of a page: its values are saved.
@@ -133,6 +134,11 @@ fn power_condition(_: ModeState) -> Vec<u8> {
 fn informational_exceptions(_: ModeState) -> Vec<u8> {
     const DEXCPT: u8 = 0x08;
     vec![DEXCPT, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+}
+
+/// Logical block provisioning (SBC-4 6.5.7) without a descriptor: no threshold can be set.
+fn logical_block_provisioning(_: ModeState) -> Vec<u8> {
+    vec![0; 12]
 }
 
 fn flag(on: bool, bit: u8) -> u8 {
