@@ -103,7 +103,7 @@ pub trait Backend: 'static {
     /// When the storage cannot be asked; the old size stays in force.
     fn refresh_size(&self) -> Result<u64>;
 
-    /// Fills `buf` from byte `at`, and hands it back.
+    /// Fills `buf` from byte `at`, and hands it back; with an error if it can ([`IoError::with_buffer`]).
     async fn read(&self, at: u64, buf: DataBuf) -> Result<DataBuf>;
 
     /// Writes `buf` at byte `at`, and hands it back.

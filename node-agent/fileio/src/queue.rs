@@ -239,7 +239,7 @@ impl Future for Queued<'_> {
             Stage::Parked(key) => {
                 let poll = |state: &mut State| state.table.poll(key, context.waker(), &mut state.woken);
                 if let Some((request, result)) = running.with(poll) {
-                    return Poll::Ready(result.map(|()| request.buf));
+                    return Poll::Ready(request.handed_back(result));
                 }
                 self.stage = Stage::Parked(key);
             }
