@@ -162,6 +162,12 @@ pub trait Driver {
     /// Operations that are queued or running.
     fn in_flight(&self) -> usize;
 
+    /// From now on, operations in flight keep the file of this descriptor open, even if the process dies before they
+    /// have ended; `None` ends that. Whether it is so.
+    fn hold_open(&self, file: Option<BorrowedFd<'_>>) -> bool {
+        file.is_none()
+    }
+
     /// What carries operations out, in one word for metrics; nothing while none has had to be queued.
     fn engine(&self) -> Option<&'static str> {
         None

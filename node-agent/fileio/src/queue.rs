@@ -190,6 +190,17 @@ impl Driver for Queue {
         self.running.get().map_or(0, |running| running.state.borrow().table.in_flight())
     }
 
+    fn hold_open(&self, file: Option<BorrowedFd<'_>>) -> bool {
+        let Some(running) = self.running.get() else { return true };
+        match &mut running.state.borrow_mut().device {
+            Device::Ring(ring) => {
+                ring.hold_open(file).inspect_err(|error| tracing::warn!(%error, "the ring holds no file")).is_ok()
+            }
+            // A thread in a system call keeps the process's files.
+            Device::Workers(_) => true,
+        }
+    }
+
     fn engine(&self) -> Option<&'static str> {
         let name = |running: &Running| match running.state.borrow().device {
             Device::Ring(_) => "io_uring",
