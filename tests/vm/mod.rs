@@ -14,6 +14,7 @@ mod ipv6;
 mod lacking;
 mod libiscsi;
 mod local;
+mod losses;
 mod manifest;
 mod orphans;
 mod power;
@@ -40,6 +41,15 @@ pub const TESTS: &[Test] = &[
     Test::new("vm::no_write_of_a_dead_agent_lands_late", crashes::no_write_of_a_dead_agent_lands_late),
     Test::new("vm::io_does_not_notice_an_upgrade", upgrades::io_does_not_notice_an_upgrade),
     Test::new("vm::nothing_acknowledged_is_lost_in_a_power_cut", power::nothing_acknowledged_is_lost_in_a_power_cut),
+    Test::new(
+        "vm::a_disk_that_loses_what_was_not_flushed_loses_nothing_acknowledged",
+        losses::a_disk_that_loses_what_was_not_flushed_loses_nothing_acknowledged,
+    ),
+    Test::new(
+        "vm::a_hundred_power_cuts_lose_nothing_acknowledged",
+        losses::a_hundred_power_cuts_lose_nothing_acknowledged,
+    )
+    .long(),
     Test::new("vm::a_stuck_backend_harms_only_its_own_lun", stuck::a_stuck_backend_harms_only_its_own_lun),
     Test::new("vm::strangers_and_wrong_secrets_are_refused", access::strangers_and_wrong_secrets_are_refused),
     Test::new("vm::a_portal_may_be_ipv6", ipv6::a_portal_may_be_ipv6),
