@@ -10,14 +10,13 @@ use std::sync::Arc;
 use lunette_backend::Backend;
 use lunette_scsi::{Outcome, ScsiDisk};
 use lunette_tcmu::{Command, DeviceError, Entry, Reply, Ring, RingError, Ticket};
-use nix::errno::Errno;
 use thiserror::Error;
 
 use super::aside::{Aside, KernelSide};
 use super::inbox::{Inbox, Order};
 use super::meter::Mark;
 use super::pause::Holds;
-use super::sleep::{Sleep, Until};
+use super::sleep::{Sleep, SleepError, Until};
 use super::tasks::Tasks;
 use super::turnstile::Turnstile;
 
@@ -44,8 +43,8 @@ pub enum ServeError {
     #[error(transparent)]
     Device(DeviceError),
     /// Sleeping failed.
-    #[error("waiting for the kernel failed: {0}")]
-    Sleep(#[from] Errno),
+    #[error(transparent)]
+    Sleep(#[from] SleepError),
 }
 
 /// Serves `ring` until it is told to stop, or cannot go on. Before anything is taken from it, the commands of
@@ -61,7 +60,9 @@ pub fn serve<B: Backend>(
     again: Vec<Command>,
 ) -> Result<End, ServeError> {
     match run(unit, kernel, ring, inbox, again) {
-        Err(ServeError::Device(DeviceError::Removed)) => Ok(End::Removed),
+        Err(ServeError::Device(DeviceError::Removed) | ServeError::Sleep(SleepError::Device(DeviceError::Removed))) => {
+            Ok(End::Removed)
+        }
         other => other,
     }
 }
@@ -260,5 +261,5 @@ fn rest<B: Backend, F: Future>(
     let slept = sleep.until(until);
     turnstile.wake(&held);
     alarm.disarm();
-    slept
+    Ok(slept?)
 }
