@@ -19,7 +19,8 @@ pub fn a_snapshot_is_of_one_instant_and_is_restored(context: &Context) -> Result
     outcome.and(remake_spare(&site, "mkfs.ext4 -q -F"))
 }
 
-fn remake_spare(site: &Site, make: &str) -> Result<()> {
+/// Makes the spare disk's file system anew.
+pub fn remake_spare(site: &Site, make: &str) -> Result<()> {
     let script = format!("umount {SPARE} && {make} /dev/vdb && mount /dev/vdb {SPARE} && mkdir -p {SPARE}/pool");
     site.node.must(script).map(drop)
 }
