@@ -18,7 +18,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::args::{Run, Serve};
 use crate::attach::{Desk, Order};
@@ -35,6 +35,9 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// How long what is wanted may take to be known before we ask to succeed another agent.
 const KNOWN_WITHIN: Duration = Duration::from_secs(60);
 
+/// How long one who stands by lets pass between two attempts to reach an agent.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
 /// Serves until told to stop, or until a successor serves.
 ///
 /// # Errors
@@ -42,8 +45,8 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(60);
 pub async fn serve(args: Serve) -> anyhow::Result<()> {
     let lock = match only_agent(&args.run.lock()) {
         Ok(lock) => Some(lock),
-        Err(busy) if args.succeed => {
-            tracing::info!("{busy:#}; asking to succeed it");
+        Err(busy) if args.succeed || args.stand_by => {
+            tracing::info!("{busy:#}; making ready to take its place");
             None
         }
         Err(error) => return Err(error),
@@ -54,7 +57,8 @@ pub async fn serve(args: Serve) -> anyhow::Result<()> {
     let agent = Agent::prepare(args).await?;
     match lock {
         Some(lock) => agent.lead(lock).await,
-        None => agent.succeed().await,
+        None if agent.args.succeed => agent.succeed().await,
+        None => agent.stand_by().await,
     }
 }
 
@@ -91,10 +95,41 @@ impl Agent {
 
     /// Becomes the agent in place of the one that runs.
     async fn succeed(mut self) -> anyhow::Result<()> {
-        let known = timeout(KNOWN_WITHIN, self.views.changed()).await;
-        anyhow::ensure!(matches!(known, Ok(Ok(()))), "what is to be served is not known: the other agent serves on");
+        self.know_what_is_wanted().await?;
         let refused = "the other agent was not asked to hand over, or refuses: it serves on";
         let succession = Succession::ask(&self.args.run.succession()).await.context(refused)?;
+        self.take_over(succession).await
+    }
+
+    /// Waits until the one that runs is told to stop, or is gone, and becomes the agent then.
+    async fn stand_by(mut self) -> anyhow::Result<()> {
+        self.know_what_is_wanted().await?;
+        let mut stop = stop_signal()?;
+        tracing::info!("standing by: the other agent hands over when it is told to stop");
+        loop {
+            let socket = self.args.run.succession();
+            tokio::select! {
+                begun = Succession::stand_by(&socket) => match begun {
+                    Ok(succession) => return self.take_over(succession).await,
+                    Err(lost) => tracing::debug!(%lost, "nobody to succeed"),
+                },
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            }
+            match only_agent(&self.args.run.lock()) {
+                Ok(lock) => return self.lead(lock).await,
+                Err(_) => sleep(ASK_AGAIN).await,
+            }
+        }
+    }
+
+    async fn know_what_is_wanted(&mut self) -> anyhow::Result<()> {
+        let known = timeout(KNOWN_WITHIN, self.views.changed()).await;
+        anyhow::ensure!(matches!(known, Ok(Ok(()))), "what is to be served is not known: the other agent serves on");
+        Ok(())
+    }
+
+    /// Takes LUN by LUN over from an agent that hands over.
+    async fn take_over(mut self, succession: Succession) -> anyhow::Result<()> {
         let (shown, view) = watch::channel(View::default());
         let (offers, successors) = handover::offers();
         let stop = stop_signal()?;

@@ -65,6 +65,9 @@ pub struct Serve {
     /// If an agent runs on this machine, take its LUNs over and its place.
     #[arg(long, env = "LUNETTE_SUCCEED")]
     pub succeed: bool,
+    /// If an agent runs on this machine, be ready, and take its place when it is told to stop or is gone.
+    #[arg(long, env = "LUNETTE_STAND_BY")]
+    pub stand_by: bool,
     /// Write logs as JSON.
     #[arg(long, env = "LUNETTE_LOG_JSON")]
     pub log_json: bool,

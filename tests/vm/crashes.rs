@@ -44,6 +44,35 @@ pub fn io_survives_crashes_of_the_agent(context: &Context) -> Result<()> {
     site.end(agent)
 }
 
+/// What initiators with their own settings hold out: longer than Linux lets a command run, so that it gives commands up.
+pub fn io_survives_outages_of_minutes(context: &Context) -> Result<()> {
+    survive(context, &[45, 170], "")
+}
+
+/// What initiators hold out that have the settings which we give ours, and which the guides name for others.
+pub fn io_survives_ten_minutes_with_our_settings(context: &Context) -> Result<()> {
+    survive(context, &[600], "node.session.timeo.replacement_timeout = 3600")
+}
+
+/// A verifying writer whose agent is away for so many seconds, one time after the other.
+fn survive(context: &Context, outages: &[u64], setting: &str) -> Result<()> {
+    let site = Site::shared(context)?;
+    site.apply("pool.yaml", &pool())?;
+    let mut agent = site.start_agent()?;
+    let (_, disk) = site.with_settings(setting, || site.attach("db", "64Mi", ""))?;
+    let errors = site.errors_so_far()?;
+    let mut writer = site.start_writer(&disk, "--bs=4k --size=24M")?;
+    for seconds in outages {
+        let mut pauses = Vec::new();
+        agent = outage_of(&site, agent, &disk, Duration::from_secs(*seconds), Site::kill_agent, &mut pauses)?;
+        writer.must_run()?;
+        tell(&format!("SIGKILL for {seconds} s"), &pauses);
+    }
+    ensure!(writer.end(&site)?.contains("rounds:"), "the writer did not say how often it wrote everything");
+    site.no_io_errors_since(&errors)?;
+    site.end(agent)
+}
+
 /// The agent is killed while its writes hang in a frozen file system. They land when that thaws, with the next agent and
 /// newer writes of the same few blocks already waiting.
 pub fn no_write_of_a_dead_agent_lands_late(context: &Context) -> Result<()> {

@@ -22,6 +22,15 @@ impl Site {
         Ok((lun, disk))
     }
 
+    /// Does something while records of targets are made with these lines of iscsid.conf.
+    pub fn with_settings<T>(&self, lines: &str, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        let (conf, kept) = ("/etc/iscsi/iscsid.conf", "/tmp/iscsid.conf");
+        self.client.must(format!("cp {conf} {kept}; printf '{lines}\n' >>{conf}"))?;
+        let outcome = act();
+        self.client.must(format!("cp {kept} {conf}"))?;
+        outcome
+    }
+
     /// Logs the client in; the path of the disk that appears.
     pub fn login(&self, lun: &Value, chap: Option<&str>) -> Result<String> {
         let portal = lun["status"]["target"]["portals"][0].as_str().context("no portal")?.to_owned();

@@ -8,13 +8,16 @@ mod basics;
 mod control;
 mod crashes;
 mod crowd;
+mod failing;
 mod figures;
+mod full;
 mod imports;
 mod initiator;
 mod ipv6;
 mod lacking;
 mod libiscsi;
 mod local;
+mod losses;
 mod manifest;
 mod orphans;
 mod power;
@@ -41,9 +44,34 @@ pub const TESTS: &[Test] = &[
     ),
     Test::new("vm::io_survives_crashes_of_the_agent", crashes::io_survives_crashes_of_the_agent),
     Test::new("vm::no_write_of_a_dead_agent_lands_late", crashes::no_write_of_a_dead_agent_lands_late),
+    Test::new("vm::io_survives_outages_of_minutes", crashes::io_survives_outages_of_minutes).long(),
+    Test::new("vm::io_survives_ten_minutes_with_our_settings", crashes::io_survives_ten_minutes_with_our_settings)
+        .long(),
     Test::new("vm::io_does_not_notice_an_upgrade", upgrades::io_does_not_notice_an_upgrade),
+    Test::new("vm::io_does_not_notice_a_hundred_upgrades", upgrades::io_does_not_notice_a_hundred_upgrades).long(),
     Test::new("vm::nothing_acknowledged_is_lost_in_a_power_cut", power::nothing_acknowledged_is_lost_in_a_power_cut)
         .mostly_once(),
+    Test::new(
+        "vm::a_disk_that_loses_what_was_not_flushed_loses_nothing_acknowledged",
+        losses::a_disk_that_loses_what_was_not_flushed_loses_nothing_acknowledged,
+    ),
+    Test::new(
+        "vm::a_hundred_power_cuts_lose_nothing_acknowledged",
+        losses::a_hundred_power_cuts_lose_nothing_acknowledged,
+    )
+    .long(),
+    Test::new(
+        "vm::a_failing_disk_is_told_as_it_is_and_harms_only_its_own_lun",
+        failing::a_failing_disk_is_told_as_it_is_and_harms_only_its_own_lun,
+    ),
+    Test::new(
+        "vm::an_initiator_gives_up_commands_of_a_hanging_disk_and_keeps_its_session",
+        failing::an_initiator_gives_up_commands_of_a_hanging_disk_and_keeps_its_session,
+    ),
+    Test::new(
+        "vm::a_full_file_system_is_told_as_it_is_and_io_goes_on_when_there_is_room",
+        full::a_full_file_system_is_told_as_it_is_and_io_goes_on_when_there_is_room,
+    ),
     Test::new("vm::a_stuck_backend_harms_only_its_own_lun", stuck::a_stuck_backend_harms_only_its_own_lun),
     Test::new("vm::strangers_and_wrong_secrets_are_refused", access::strangers_and_wrong_secrets_are_refused),
     Test::new("vm::a_portal_may_be_ipv6", ipv6::a_portal_may_be_ipv6),

@@ -19,6 +19,8 @@ use super::site::{SOON, Site, say};
 const ROUNDS: usize = 10;
 /// Records that each round waits for.
 const RECORDS: usize = 12;
+/// How the client notices that the node is gone: a ping every second, given up after two. By default both take five.
+const IMPATIENT: [&str; 2] = ["node.conn[0].timeo.noop_out_interval = 1", "node.conn[0].timeo.noop_out_timeout = 2"];
 /// A record is this long; the writers' regions are this many records long.
 const BLOCK: usize = 4096;
 const REGION: usize = 2048;
@@ -50,7 +52,8 @@ pub fn nothing_acknowledged_is_lost_in_a_power_cut(context: &Context) -> Result<
     let errors = site.errors_so_far()?;
     apply(&site)?;
     let mut agent = site.start_agent()?;
-    let disks = [log_in(&site, "direct")?, log_in(&site, "buffered")?];
+    let disks =
+        site.with_settings(&IMPATIENT.join("\\n"), || Ok([log_in(&site, "direct")?, log_in(&site, "buffered")?]))?;
     let mut recorders = record(&site, &disks)?;
     let (mut across, mut pauses) = (Vec::new(), Vec::new());
     await_records(&mut recorders, RECORDS)?;

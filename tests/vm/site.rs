@@ -85,6 +85,20 @@ impl Site {
         self.spawn_agent(&format!("trap : TERM; {serve} & while {lives}; do sleep 0.1; done; exit 0"))
     }
 
+    /// Starts an agent that stands by to take the running one's place.
+    pub fn start_heir(&self) -> Result<Process> {
+        let serve = self.serve(&[self.portal()]);
+        let command = GuestCommand::shell(&format!("exec {serve} --stand-by")).env("RUST_LOG", "info");
+        let heir = self.node.spawn("heir", command)?;
+        let log = self.bed.logs().join(format!("{}.heir.log", self.node.name()));
+        patiently(SOON, || {
+            let said = std::fs::read_to_string(&log)?;
+            ensure!(said.lines().next_back().is_some_and(|line| line.contains("standing by")), "it says:\n{said}");
+            Ok(())
+        })?;
+        Ok(heir)
+    }
+
     fn serve(&self, portals: &[String]) -> String {
         let portals = portals.iter().map(|portal| format!("--portal {portal}")).collect::<Vec<_>>().join(" ");
         let agent = agent_binary(&self.bed);

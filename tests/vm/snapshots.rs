@@ -38,7 +38,8 @@ fn on_btrfs(site: &Site) -> Result<()> {
     site.end(agent)
 }
 
-fn remake_spare(site: &Site, make: &str) -> Result<()> {
+/// Makes the spare disk's file system anew.
+pub fn remake_spare(site: &Site, make: &str) -> Result<()> {
     let script = format!("umount {SPARE} && {make} /dev/vdb && mount /dev/vdb {SPARE} && mkdir -p {SPARE}/pool");
     site.node.must(script).map(drop)
 }

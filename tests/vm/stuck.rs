@@ -84,8 +84,8 @@ pub fn thaw(site: &Site) -> Result<()> {
     site.node.must(format!("fsfreeze -u {SPARE}")).map(drop)
 }
 
-/// No thread of the agent, and no kernel thread, is left in uninterruptible sleep; the deleted LUN's thread is gone.
-fn nothing_waits_for_ever(site: &Site, agent: i32) -> Result<()> {
+/// No thread of the agent, and no kernel thread, is left in uninterruptible sleep; a deleted LUN's thread is gone.
+pub fn nothing_waits_for_ever(site: &Site, agent: i32) -> Result<()> {
     let list = format!(
         "grep -ls '^State:.D' /proc/[0-9]*/task/[0-9]*/status | while read t; do \
          cat ${{t%status}}comm ${{t%status}}stack; done; grep -hs lun-stuck /proc/{agent}/task/*/comm; true"
@@ -97,7 +97,8 @@ fn nothing_waits_for_ever(site: &Site, agent: i32) -> Result<()> {
     })
 }
 
-fn p99(site: &Site, disk: &str) -> Result<Duration> {
+/// The time that a LUN takes for all but the slowest hundredth of its commands.
+pub fn p99(site: &Site, disk: &str) -> Result<Duration> {
     let report =
         site.fio(disk, "--rw=randrw --bs=4k --size=32M --time_based --runtime=5 --iodepth=4 --output-format=json")?;
     let report: Value = serde_json::from_str(&report).context("fio's report is no JSON")?;

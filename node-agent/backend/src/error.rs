@@ -7,6 +7,8 @@
 use std::error::Error;
 use std::fmt;
 
+use lunette_iobuf::DataBuf;
+
 /// Why an operation on an open volume failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum IoErrorKind {
@@ -38,18 +40,32 @@ pub struct IoError {
     /// What a caller acts on.
     pub kind: IoErrorKind,
     source: Option<Box<dyn Error + Send + Sync>>,
+    /// Boxed, since results are moved about that have none.
+    buffer: Option<Box<DataBuf>>,
 }
 
 impl IoError {
     /// An error with the cause that storage gave.
     pub fn new(kind: IoErrorKind, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind, source: Some(source.into()) }
+        Self { kind, source: Some(source.into()), buffer: None }
+    }
+
+    /// The same, with the operation's buffer, which storage does not touch any more.
+    #[must_use]
+    pub fn with_buffer(mut self, buffer: DataBuf) -> Self {
+        self.buffer = Some(Box::new(buffer));
+        self
+    }
+
+    /// The operation's buffer, once, if the backend has handed it back. What it holds is undefined.
+    pub fn take_buffer(&mut self) -> Option<DataBuf> {
+        self.buffer.take().map(|buffer| *buffer)
     }
 }
 
 impl From<IoErrorKind> for IoError {
     fn from(kind: IoErrorKind) -> Self {
-        Self { kind, source: None }
+        Self { kind, source: None, buffer: None }
     }
 }
 

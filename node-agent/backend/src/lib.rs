@@ -114,7 +114,7 @@ pub trait Backend: 'static {
     /// When the storage cannot be asked; the old size stays in force.
     fn refresh_size(&self) -> Result<u64>;
 
-    /// Fills `buf` from byte `at`, and hands it back.
+    /// Fills `buf` from byte `at`, and hands it back; with an error if it can ([`IoError::with_buffer`]).
     async fn read(&self, at: u64, buf: DataBuf) -> Result<DataBuf>;
 
     /// Writes `buf` at byte `at`, and hands it back.
@@ -177,6 +177,12 @@ pub trait Driver {
 
     /// Operations that are queued or running.
     fn in_flight(&self) -> usize;
+
+    /// From now on, operations in flight keep the file of this descriptor open, even if the process dies before they
+    /// have ended; `None` ends that. Whether it is so.
+    fn hold_open(&self, file: Option<BorrowedFd<'_>>) -> bool {
+        file.is_none()
+    }
 
     /// What carries operations out, in one word for metrics; nothing while none has had to be queued.
     fn engine(&self) -> Option<&'static str> {

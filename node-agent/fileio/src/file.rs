@@ -171,7 +171,7 @@ impl FileIo {
         }
         let mut request = Request::read(at, buf);
         if let Some(result) = self.go_on(&mut request, attempt, outcome) {
-            return result.map(|()| request.buf);
+            return request.handed_back(result);
         }
         self.queue.run(request).await
     }
@@ -195,7 +195,7 @@ impl FileIo {
         }
         let mut request = Request::write(at, buf, durable);
         if let Some(result) = self.go_on(&mut request, attempt, outcome) {
-            return result.map(|()| request.buf);
+            return request.handed_back(result);
         }
         self.queue.run(request).await
     }
@@ -307,9 +307,13 @@ impl FileIo {
     }
 
     async fn read_bounced(&self, at: u64, mut buf: DataBuf) -> Result<DataBuf> {
-        let bounce = self.queue.run(Request::read(at, DataBuf::zeroed(buf.len()))).await?;
-        copy(&bounce, &mut buf);
-        Ok(buf)
+        match self.queue.run(Request::read(at, DataBuf::zeroed(buf.len()))).await {
+            Ok(bounce) => {
+                copy(&bounce, &mut buf);
+                Ok(buf)
+            }
+            Err(error) => Err(error.with_buffer(buf)),
+        }
     }
 
     /// Whether the file system zeroed the range without data being written.

@@ -190,6 +190,17 @@ impl Driver for Queue {
         self.running.get().map_or(0, |running| running.state.borrow().table.in_flight())
     }
 
+    fn hold_open(&self, file: Option<BorrowedFd<'_>>) -> bool {
+        let Some(running) = self.running.get() else { return true };
+        match &mut running.state.borrow_mut().device {
+            Device::Ring(ring) => {
+                ring.hold_open(file).inspect_err(|error| tracing::warn!(%error, "the ring holds no file")).is_ok()
+            }
+            // A thread in a system call keeps the process's files.
+            Device::Workers(_) => true,
+        }
+    }
+
     fn engine(&self) -> Option<&'static str> {
         let name = |running: &Running| match running.state.borrow().device {
             Device::Ring(_) => "io_uring",
@@ -239,7 +250,7 @@ impl Future for Queued<'_> {
             Stage::Parked(key) => {
                 let poll = |state: &mut State| state.table.poll(key, context.waker(), &mut state.woken);
                 if let Some((request, result)) = running.with(poll) {
-                    return Poll::Ready(result.map(|()| request.buf));
+                    return Poll::Ready(request.handed_back(result));
                 }
                 self.stage = Stage::Parked(key);
             }

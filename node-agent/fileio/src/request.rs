@@ -82,6 +82,14 @@ impl Request {
         }
     }
 
+    /// What the operation comes to: its buffer, with an error too.
+    pub fn handed_back(self, result: Result<()>) -> Result<DataBuf> {
+        match result {
+            Ok(()) => Ok(self.buf),
+            Err(error) => Err(error.with_buffer(self.buf)),
+        }
+    }
+
     fn advance(&mut self, n: usize) -> Option<Result<()>> {
         self.done = (self.done + n).min(self.buf.len());
         (self.done == self.buf.len()).then_some(Ok(()))

@@ -44,6 +44,15 @@ impl Ring {
         unsafe { BorrowedFd::borrow_raw(self.uring.as_raw_fd()) }.try_clone_to_owned()
     }
 
+    /// Has requests in flight keep a file open: registered files go with the ring, which goes with its last request,
+    /// also when the process is killed. At most one at a time.
+    pub fn hold_open(&mut self, file: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        match file {
+            Some(file) => self.uring.submitter().register_files(&[file.as_raw_fd()]),
+            None => self.uring.submitter().unregister_files(),
+        }
+    }
+
     /// Starts everything that is queued, as far as the kernel takes it.
     pub fn submit(&mut self, table: &mut Table) {
         loop {

@@ -3,6 +3,7 @@
 //! Takeover after a dead agent (tcmu.md §2.4): block, open the UIO device, reset the ring, serve, unblock. These are
 //! no part of a plan: they are about commands in flight, not about what should exist.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
@@ -28,7 +29,7 @@ pub struct ActionError {
     /// The switch.
     pub attr: Node,
     /// What was written.
-    pub value: &'static str,
+    pub value: Cow<'static, str>,
     /// The kernel's answer.
     pub errno: Errno,
 }
@@ -47,7 +48,13 @@ pub fn reset_ring(fs: &dyn Configfs, found: &Found, answer: ResetAnswer) -> Resu
     act(fs, found, "reset_ring", value)
 }
 
-fn act(fs: &dyn Configfs, found: &Found, file: &str, value: &'static str) -> Result<(), ActionError> {
+/// Gives the kernel back the buffers of a command that was answered and whose buffers were kept (`TCMU_UFLAG_KEEP_BUF`).
+pub fn free_kept_buf(fs: &dyn Configfs, found: &Found, cmd_id: u16) -> Result<(), ActionError> {
+    act(fs, found, "free_kept_buf", cmd_id.to_string())
+}
+
+fn act(fs: &dyn Configfs, found: &Found, file: &str, value: impl Into<Cow<'static, str>>) -> Result<(), ActionError> {
+    let value = value.into();
     let attr = found.device().child("action").child(file);
     fs.write_once(&attr, value.as_bytes()).map_err(|errno| ActionError { attr, value, errno })
 }
@@ -85,6 +92,12 @@ mod tests {
     fn the_uio_device_is_found_by_the_name_that_the_kernel_gives_it() {
         let fs = kernel_with(&export([]));
         assert_eq!(uio_device(&fs, &read(&fs)), Ok(Some(PathBuf::from("/dev/uio0"))));
+    }
+
+    #[test]
+    fn kept_buffers_are_freed_by_their_commands_id() {
+        let fs = kernel_with(&export([]));
+        assert_eq!(free_kept_buf(&fs, &read(&fs), 65_535), Ok(()));
     }
 
     #[test]

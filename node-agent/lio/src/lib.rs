@@ -29,7 +29,7 @@ mod settings;
 mod step;
 mod tree;
 
-pub use action::{ActionError, ResetAnswer, block_dev, reset_ring, uio_device};
+pub use action::{ActionError, ResetAnswer, block_dev, free_kept_buf, reset_ring, uio_device};
 pub use apply::{Applied, ApplyError, StepError, Stuck, apply, apply_bounded};
 #[cfg(any(test, feature = "test-utils"))]
 pub use configfs::Fake;

@@ -54,7 +54,8 @@ pub struct Backstore {
 impl Backstore {
     /// A device with the settings that suit us (tcmu.md §1.6, §7).
     ///
-    /// No command timeout: a command that waits for a restarting agent must not become an I/O error.
+    /// No command timeout: a command that waits for a restarting agent must not become an I/O error. And to be told of
+    /// task management, so that an initiator that gives a command up need not wait for storage that hangs.
     pub fn new(size: u64, block_size: u32, unit_serial: impl Into<String>) -> Backstore {
         Backstore {
             size,
@@ -63,7 +64,7 @@ impl Backstore {
             data_area_mb: 64,
             ring_mb: Some(1),
             unit_serial: unit_serial.into(),
-            attrib: Settings::from([("cmd_time_out", "0"), ("qfull_time_out", "10")]),
+            attrib: Settings::from([("cmd_time_out", "0"), ("qfull_time_out", "10"), ("tmr_notification", "1")]),
             enabled: true,
         }
     }

@@ -20,6 +20,8 @@ pub enum Refusal {
     Storage(IoError),
     /// The storage failed, and for this command that has a sense of its own.
     StorageAs(IoError, Sense),
+    /// The storage failed in the midst of a read: so many bytes from its beginning are in the Data-In buffer.
+    StorageAfter(IoError, Sense, u32),
 }
 
 impl From<Sense> for Refusal {
@@ -39,14 +41,14 @@ impl Refusal {
     pub fn storage_error(&self) -> Option<&IoError> {
         match self {
             Self::Check(_) => None,
-            Self::Storage(error) | Self::StorageAs(error, _) => Some(error),
+            Self::Storage(error) | Self::StorageAs(error, _) | Self::StorageAfter(error, ..) => Some(error),
         }
     }
 
     /// The sense data that goes with it, also where a bare status says it shorter.
     pub fn sense(&self) -> Sense {
         match self {
-            Self::Check(sense) | Self::StorageAs(_, sense) => *sense,
+            Self::Check(sense) | Self::StorageAs(_, sense) | Self::StorageAfter(_, sense, _) => *sense,
             Self::Storage(error) => Sense::from(error),
         }
     }
@@ -56,6 +58,9 @@ impl Refusal {
         match self {
             // BUSY is retried by every initiator, and has no sense key of its own (SAM-5 5.3.1).
             Self::Storage(error) if error.kind == IoErrorKind::Busy => Outcome::status(Status::Busy),
+            Self::StorageAfter(_, sense, bytes) => {
+                Outcome { data_in: Some(*bytes).filter(|bytes| *bytes > 0), ..Outcome::check(*sense, format) }
+            }
             other => Outcome::check(other.sense(), format),
         }
     }

@@ -13,6 +13,7 @@
 //! | who | says | means |
 //! |---|---|---|
 //! | successor | `succeed PROTOCOL VERSION` | I am ready |
+//! | successor | `stand-by PROTOCOL VERSION` | the same, and I wait until you are told to stop |
 //! | predecessor | `go`, or `no WHY` | |
 //! | predecessor | `take UID` | let go of: serve it and say so |
 //! | predecessor | `later UID` | was not served, or its storage hangs: try when I am gone |

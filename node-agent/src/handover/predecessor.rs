@@ -56,25 +56,26 @@ impl Offers {
         let mut wire = Wire::new(stream);
         match wire.hear().await {
             Ok(line) => match words(&line) {
-                ("succeed", rest) => self.asked(rest, pid, wire).await,
-                _ => drop(wire.say("no nothing but succeed is understood here").await),
+                ("succeed", rest) => self.asked(rest, pid, wire, false).await,
+                ("stand-by", rest) => self.asked(rest, pid, wire, true).await,
+                _ => drop(wire.say("no nothing but succeed and stand-by is understood here").await),
             },
             Err(lost) => tracing::debug!(%lost, "someone asked for nothing on the socket for successors"),
         }
     }
 
-    /// Someone said `succeed` and these words.
-    async fn asked(&self, said: &str, pid: Option<i32>, mut wire: Wire) {
+    /// Someone said `succeed` or, if it `waits`, `stand-by`, and these words.
+    async fn asked(&self, said: &str, pid: Option<i32>, mut wire: Wire, waits: bool) {
         let (protocol, version) = words(said);
         if protocol != PROTOCOL.to_string() {
             let no = format!("no this agent hands over by protocol {PROTOCOL}: stop it and start the other");
             return drop(wire.say(&no).await);
         }
-        let baton = Baton { wire, version: version.to_owned(), pid };
-        if let Err(mpsc::error::TrySendError::Full(mut baton) | mpsc::error::TrySendError::Closed(mut baton)) =
+        let baton = Baton { wire, version: version.to_owned(), pid, waits };
+        if let Err(mpsc::error::TrySendError::Full(baton) | mpsc::error::TrySendError::Closed(baton)) =
             self.0.try_send(baton)
         {
-            drop(baton.wire.say("no this agent is being succeeded or ends").await);
+            baton.refuse("this agent is being succeeded or ends").await;
         }
     }
 }
@@ -85,9 +86,26 @@ pub struct Baton {
     version: String,
     /// Its process, where that is to be seen from here.
     pid: Option<i32>,
+    waits: bool,
 }
 
 impl Baton {
+    /// Whether it is to be handed over to only when this agent is told to stop.
+    pub fn waits(&self) -> bool {
+        self.waits
+    }
+
+    /// Whether one who waits is still there. It has nothing to say meanwhile, and its end is heard at once.
+    pub async fn is_there(&mut self) -> bool {
+        matches!(self.wire.hear_within(Duration::from_millis(1)).await, Err(Lost::Silent(_)))
+    }
+
+    /// Sends it away.
+    pub async fn refuse(mut self, why: &str) {
+        // If it is gone, so much the better.
+        let _ = self.wire.say(&format!("no {why}")).await;
+    }
+
     /// What the successor calls its version.
     pub fn version(&self) -> &str {
         &self.version

@@ -45,10 +45,30 @@ impl Succession {
         Self::over(stream).await
     }
 
+    /// Tells the agent on `socket` that everything is ready, and waits until it hands over, however long that takes.
+    ///
+    /// # Errors
+    /// There is none, it refuses, or has gone without handing over.
+    pub async fn stand_by(socket: &Path) -> Result<Self, Lost> {
+        Self::standing_by(UnixStream::connect(socket).await.map_err(|_| Lost::Gone)?).await
+    }
+
     pub(crate) async fn over(stream: UnixStream) -> Result<Self, Lost> {
         let mut wire = Wire::new(stream);
         wire.say(&format!("succeed {PROTOCOL} {}", env!("CARGO_PKG_VERSION"))).await?;
         let line = wire.hear_within(ANSWER_WITHIN).await?;
+        Self::begun(wire, line)
+    }
+
+    pub(crate) async fn standing_by(stream: UnixStream) -> Result<Self, Lost> {
+        let mut wire = Wire::new(stream);
+        wire.say(&format!("stand-by {PROTOCOL} {}", env!("CARGO_PKG_VERSION"))).await?;
+        let line = wire.hear().await?;
+        Self::begun(wire, line)
+    }
+
+    /// After the first answer.
+    fn begun(wire: Wire, line: String) -> Result<Self, Lost> {
         match words(&line) {
             ("go", _) => Ok(Self { wire, ours: BTreeSet::new(), awaited: BTreeSet::new() }),
             ("no", why) => Err(Lost::Refused(why.to_owned())),

@@ -6,6 +6,7 @@
 //! started again by whoever holds it. No other LUN notices.
 
 mod alarm;
+mod aside;
 mod gate;
 mod inbox;
 pub mod meter;
@@ -32,6 +33,7 @@ use lunette_scsi::{Config, ScsiDisk};
 use lunette_tcmu::{Command, Device, Reply, Ring};
 use tokio::sync::watch;
 
+use aside::KernelSide;
 pub use gate::Rates;
 use inbox::Inbox;
 pub use inbox::Order;
@@ -167,7 +169,7 @@ fn live<P: Pool>(pool: &P, job: Job, inbox: &Inbox, progress: &watch::Sender<Sta
         Err(error) => return Ended::Failed(error.to_string()),
     };
     let unit = ScsiDisk::new(Disk::new(backend), (job.config)());
-    attend(unit, inbox, progress, || take_over(job.configfs.as_ref(), &job.kernel, &job.found, &job.journal))
+    attend(unit, inbox, progress, || take_over(&job.configfs, &job.kernel, &job.found, &job.journal))
 }
 
 /// Takes the ring over and serves it, unless it was told to stop while the volume took long to open: the
@@ -182,9 +184,10 @@ fn attend<B: Backend>(
         return Ended::Stopped;
     }
     match take_over() {
-        Ok(Taken { device, ring, again }) => {
+        Ok(Taken { device, mut ring, again, free }) => {
             progress.send_replace(State::Serving);
-            serve_guarded(unit, &device, ring, inbox, again)
+            let kernel = KernelSide { device: &device, free: free.as_ref() };
+            serve_guarded(unit, kernel, &mut ring, inbox, again)
         }
         Err(error) => Ended::Failed(error.to_string()),
     }
@@ -194,12 +197,12 @@ fn attend<B: Backend>(
 /// an answer has handed back to the kernel.
 fn serve_guarded<B: Backend>(
     unit: ScsiDisk<B>,
-    device: &Device,
-    mut ring: Ring,
+    kernel: KernelSide<'_>,
+    ring: &mut Ring,
     inbox: &Inbox,
     again: Vec<Command>,
 ) -> Ended {
-    match catch_unwind(AssertUnwindSafe(|| serve(&unit, device, &mut ring, inbox, again))) {
+    match catch_unwind(AssertUnwindSafe(|| serve(&unit, kernel, ring, inbox, again))) {
         Ok(Ok(End::Stopped)) => Ended::Stopped,
         Ok(Ok(End::Removed)) => Ended::Removed,
         Ok(Err(error)) => Ended::Failed(error.to_string()),
@@ -207,7 +210,7 @@ fn serve_guarded<B: Backend>(
             let reason = describe(panic.as_ref());
             let drained = catch_unwind(AssertUnwindSafe(move || drop(unit))).is_ok();
             if drained {
-                abort_commands(device, &mut ring);
+                abort_commands(kernel.device, ring);
             }
             Ended::Failed(reason)
         }

@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use lunette_backend::Backend;
 use lunette_scsi::{Outcome, ScsiDisk};
-use lunette_tcmu::{Command, Device, DeviceError, Entry, Reply, Ring, RingError, Ticket};
-use nix::errno::Errno;
+use lunette_tcmu::{Command, DeviceError, Entry, Reply, Ring, RingError, Ticket};
 use thiserror::Error;
 
+use super::aside::{Aside, KernelSide};
 use super::inbox::{Inbox, Order};
 use super::meter::Mark;
 use super::pause::Holds;
-use super::sleep::{Sleep, Until};
+use super::sleep::{Sleep, SleepError, Until};
 use super::tasks::Tasks;
 use super::turnstile::Turnstile;
 
@@ -43,8 +43,8 @@ pub enum ServeError {
     #[error(transparent)]
     Device(DeviceError),
     /// Sleeping failed.
-    #[error("waiting for the kernel failed: {0}")]
-    Sleep(#[from] Errno),
+    #[error(transparent)]
+    Sleep(#[from] SleepError),
 }
 
 /// Serves `ring` until it is told to stop, or cannot go on. Before anything is taken from it, the commands of
@@ -54,46 +54,58 @@ pub enum ServeError {
 /// The ring has to be reset and attached again.
 pub fn serve<B: Backend>(
     unit: &ScsiDisk<B>,
-    device: &Device,
+    kernel: KernelSide<'_>,
     ring: &mut Ring,
     inbox: &Inbox,
     again: Vec<Command>,
 ) -> Result<End, ServeError> {
-    match run(unit, device, ring, inbox, again) {
-        Err(ServeError::Device(DeviceError::Removed)) => Ok(End::Removed),
+    match run(unit, kernel, ring, inbox, again) {
+        Err(ServeError::Device(DeviceError::Removed) | ServeError::Sleep(SleepError::Device(DeviceError::Removed))) => {
+            Ok(End::Removed)
+        }
         other => other,
     }
 }
 
 fn run<B: Backend>(
     unit: &ScsiDisk<B>,
-    device: &Device,
+    kernel: KernelSide<'_>,
     ring: &mut Ring,
     inbox: &Inbox,
     again: Vec<Command>,
 ) -> Result<End, ServeError> {
+    let KernelSide { device, .. } = kernel;
     let mut tasks = Tasks::new(Arc::clone(inbox.alarm()));
     let sleep = Sleep::new(device, inbox.alarm()).map_err(ServeError::Device)?;
     let turnstile = Turnstile::new(inbox.meter());
+    let mut aside = Aside::new(kernel, unit.disk().driver());
     let start = |command: Command| {
         let mark = turnstile.taken(&command);
         execute(unit, command, mark)
     };
     let (mut stopping, mut repeating, mut holds) = (false, true, Holds::default());
-    again.into_iter().for_each(|command| begin(ring, &mut tasks, start(command), &turnstile));
+    again.into_iter().for_each(|command| begin(ring, &mut tasks, start(command), &turnstile, &mut aside));
     loop {
         stopping |= obey(unit, inbox, &turnstile, &mut holds);
         turnstile.begin();
         repeating &= tasks.len() > 0;
         let holding = stopping || repeating || holds.any();
-        let taken = if holding { 0 } else { take_batch(ring, &mut tasks, start, &turnstile)? };
-        let ended = go_on(unit, ring, &mut tasks, &turnstile);
+        let mut taken = 0;
+        // What was taken has to be answered before the end.
+        while let Some(command) = aside.next(stopping || !holds.any()) {
+            begin(ring, &mut tasks, start(command), &turnstile, &mut aside);
+            taken += 1;
+        }
+        if !holding {
+            taken += take_batch(ring, &mut tasks, start, &turnstile, &mut aside)?;
+        }
+        let ended = go_on(unit, ring, &mut tasks, &turnstile, &mut aside);
         if ring.publish() {
             device.kick().map_err(ServeError::Device)?;
             turnstile.published();
         }
         turnstile.end(tasks.len());
-        if stopping && tasks.len() == 0 {
+        if stopping && tasks.len() == 0 && !aside.any_waiting() {
             return Ok(End::Stopped);
         }
         if is_idle(unit, &tasks) {
@@ -149,6 +161,7 @@ fn take_batch<F: Future<Output = Done>>(
     tasks: &mut Tasks<F>,
     start: impl Fn(Command) -> F,
     turnstile: &Turnstile<'_>,
+    aside: &mut Aside<'_>,
 ) -> Result<usize, RingError> {
     for taken in 0..BATCH {
         if !turnstile.is_open() {
@@ -156,10 +169,12 @@ fn take_batch<F: Future<Output = Done>>(
         }
         match ring.next()? {
             None => return Ok(taken),
-            Some(Entry::Command(command)) => begin(ring, tasks, start(command), turnstile),
+            Some(Entry::Command(command)) if aside.is_in_use() => aside.add(command),
+            Some(Entry::Command(command)) => begin(ring, tasks, start(command), turnstile, aside),
             Some(Entry::TaskManagement { kind, cmd_ids }) => {
                 turnstile.told_of_task_management();
-                tracing::debug!(?kind, commands = cmd_ids.len(), "task management under way");
+                aside.give_up(&cmd_ids, ring);
+                tracing::info!(?kind, commands = cmd_ids.len(), "an initiator gives commands up");
             }
         }
     }
@@ -167,9 +182,15 @@ fn take_batch<F: Future<Output = Done>>(
 }
 
 /// Starts a command, and answers it if it ends at once.
-fn begin<F: Future<Output = Done>>(ring: &mut Ring, tasks: &mut Tasks<F>, command: F, turnstile: &Turnstile<'_>) {
+fn begin<F: Future<Output = Done>>(
+    ring: &mut Ring,
+    tasks: &mut Tasks<F>,
+    command: F,
+    turnstile: &Turnstile<'_>,
+    aside: &mut Aside<'_>,
+) {
     if let Some(done) = tasks.start(command) {
-        answer(ring, done, turnstile);
+        answer(ring, done, turnstile, aside);
     }
 }
 
@@ -179,6 +200,7 @@ fn go_on<B: Backend, F: Future<Output = Done>>(
     ring: &mut Ring,
     tasks: &mut Tasks<F>,
     turnstile: &Turnstile<'_>,
+    aside: &mut Aside<'_>,
 ) -> usize {
     let driver = unit.disk().driver();
     // An operation can outlive its command: its event would keep the thread from sleeping.
@@ -191,7 +213,7 @@ fn go_on<B: Backend, F: Future<Output = Done>>(
     }
     let mut ended = 0;
     tasks.poll_woken(|done| {
-        answer(ring, done, turnstile);
+        answer(ring, done, turnstile, aside);
         ended += 1;
     });
     // A command that went on may have queued its next operation.
@@ -201,13 +223,15 @@ fn go_on<B: Backend, F: Future<Output = Done>>(
     ended
 }
 
-fn answer(ring: &mut Ring, (ticket, mark, outcome): Done, turnstile: &Turnstile<'_>) {
+fn answer(ring: &mut Ring, (ticket, mark, outcome): Done, turnstile: &Turnstile<'_>, aside: &mut Aside<'_>) {
     turnstile.ended(mark, &outcome);
     let sense = outcome.sense_bytes();
     let sense = sense.as_ref().map_or(&[][..], |bytes| bytes);
     // The ring cannot say that nothing was read: the buffer holds zeroes then.
     let read_len = outcome.data_in.filter(|bytes| *bytes > 0);
-    ring.complete(ticket, &Reply { status: outcome.status, sense, read_len });
+    if let Some(given_up) = ring.complete(ticket, &Reply { status: outcome.status, sense, read_len }) {
+        aside.ended(given_up);
+    }
 }
 
 /// Sleeps until the kernel, the storage, a waker or an order has something, or until the LUN's limits let go of
@@ -237,5 +261,5 @@ fn rest<B: Backend, F: Future>(
     let slept = sleep.until(until);
     turnstile.wake(&held);
     alarm.disarm();
-    slept
+    Ok(slept?)
 }

@@ -11,9 +11,20 @@ use std::os::fd::{AsFd, BorrowedFd};
 use lunette_tcmu::{Device, DeviceError, Interrupter};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use thiserror::Error;
 
 use super::alarm::Alarm;
-use super::serve::ServeError;
+
+/// A thread could not sleep.
+#[derive(Debug, Error)]
+pub enum SleepError {
+    /// The device is gone or failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The system call failed.
+    #[error("waiting for the kernel failed: {0}")]
+    Poll(#[from] Errno),
+}
 
 /// The sleep of one LUN's thread, which alone uses it.
 pub struct Sleep<'a> {
@@ -48,22 +59,22 @@ impl<'a> Sleep<'a> {
     ///
     /// # Errors
     /// The device is gone, or the system call failed.
-    pub fn until(&self, until: Until<'_>) -> Result<(), ServeError> {
+    pub fn until(&self, until: Until<'_>) -> Result<(), SleepError> {
         match until {
             Until::Command => self.until_command(),
             Until::Progress(storage, limit) => self.until_readable(storage, limit),
         }
     }
 
-    fn until_command(&self) -> Result<(), ServeError> {
+    fn until_command(&self) -> Result<(), SleepError> {
         if !self.alarm.arm_for_device() || self.consume()? {
             return Ok(());
         }
         // Someone rang, and left the device non-blocking.
-        self.device.set_blocking(true).map_err(ServeError::Device)
+        Ok(self.device.set_blocking(true)?)
     }
 
-    fn until_readable(&self, storage: Option<BorrowedFd<'_>>, limit: Option<PollTimeout>) -> Result<(), ServeError> {
+    fn until_readable(&self, storage: Option<BorrowedFd<'_>>, limit: Option<PollTimeout>) -> Result<(), SleepError> {
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
         let kernel = if limit.is_some() { PollFlags::empty() } else { PollFlags::POLLIN };
         let alarm = || readable(self.alarm.as_fd());
@@ -79,8 +90,8 @@ impl<'a> Sleep<'a> {
     }
 
     /// Takes the device's events, which tells too whether it is gone; whether there were any.
-    fn consume(&self) -> Result<bool, ServeError> {
-        Ok(self.device.consume().map_err(ServeError::Device)?.is_some())
+    fn consume(&self) -> Result<bool, SleepError> {
+        Ok(self.device.consume()?.is_some())
     }
 }
 

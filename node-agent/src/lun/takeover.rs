@@ -95,11 +95,13 @@ pub struct Taken {
     pub ring: Ring,
     /// What a dead agent had in flight and is to be carried out once more, before anything newer.
     pub again: Vec<Command>,
+    /// Gives the kernel back what a command that was given up has kept, by its id.
+    pub free: Box<dyn Fn(u16)>,
 }
 
 impl From<(Device, Ring)> for Taken {
     fn from((device, ring): (Device, Ring)) -> Self {
-        Self { device, ring, again: Vec::new() }
+        Self { device, ring, again: Vec::new(), free: Box::new(|_| ()) }
     }
 }
 
@@ -108,7 +110,14 @@ impl From<(Device, Ring)> for Taken {
 ///
 /// # Errors
 /// See [`TakeoverError`]; commands are held off no longer then, so initiators wait and get no error.
-pub fn take_over(fs: &dyn Configfs, kernel: &Kernel, found: &Found, journal: &Path) -> Result<Taken, TakeoverError> {
+pub fn take_over(
+    fs: &Arc<dyn Configfs>,
+    kernel: &Kernel,
+    found: &Found,
+    journal: &Path,
+) -> Result<Taken, TakeoverError> {
+    let free = free_kept(Arc::clone(fs), found.clone());
+    let fs = fs.as_ref();
     let taken = claim(fs, kernel, found).and_then(|claim| match open_journal(journal, kernel) {
         None => Ok(anew(fs, found, || claim.attach())?),
         Some(journal) => match claim.resume(journal) {
@@ -121,7 +130,15 @@ pub fn take_over(fs: &dyn Configfs, kernel: &Kernel, found: &Found, journal: &Pa
     });
     // Also after an agent that died while it held commands off.
     lunette_lio::block_dev(fs, found, false)?;
-    taken
+    taken.map(|taken| Taken { free, ..taken })
+}
+
+fn free_kept(fs: Arc<dyn Configfs>, found: Found) -> Box<dyn Fn(u16)> {
+    Box::new(move |cmd_id| {
+        if let Err(error) = lunette_lio::free_kept_buf(fs.as_ref(), &found, cmd_id) {
+            tracing::warn!("a part of the data area stays in use until the LUN is served anew: {error}");
+        }
+    })
 }
 
 fn anew(
@@ -160,7 +177,7 @@ pub(super) fn go_on(resumed: Resumed) -> Result<Taken, TakeoverError> {
     // Kicked in any case: the dead agent may have published and not come to that.
     let _ = ring.publish();
     device.kick()?;
-    Ok(Taken { device, ring, again })
+    Ok(Taken { again, ..Taken::from((device, ring)) })
 }
 
 /// What the SCSI room says of a command, in the words of the ring's room. The unit is a logical block.

@@ -5,6 +5,7 @@
 
 mod failures;
 mod figures;
+mod given_up;
 mod model;
 mod orders;
 mod pauses;

@@ -17,6 +17,30 @@ const GROUP: usize = 8;
 struct Pauses(Vec<Duration>);
 
 impl Node {
+    /// Someone is ready to succeed us: now, or when we are told to stop. To whom all was handed over, if so.
+    pub(super) async fn met(&mut self, baton: Baton) -> Option<Baton> {
+        if !baton.waits() {
+            return self.hand_over(baton).await;
+        }
+        let taken = match &mut self.heir {
+            Some(heir) => heir.is_there().await,
+            None => false,
+        };
+        if taken {
+            baton.refuse("another one stands by").await;
+        } else {
+            tracing::info!(version = baton.version(), "a successor stands by");
+            self.heir = Some(baton);
+        }
+        None
+    }
+
+    /// We are told to stop: hands over to who stands by, if anybody still does.
+    pub(super) async fn hand_to_heir(&mut self) -> Option<Baton> {
+        let mut heir = self.heir.take()?;
+        if heir.is_there().await { self.hand_over(heir).await } else { None }
+    }
+
     /// Hands every LUN over. If that fails half-way the successor is ended, and following the view starts again what
     /// was let go of.
     pub(super) async fn hand_over(&mut self, mut baton: Baton) -> Option<Baton> {

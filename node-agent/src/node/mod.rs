@@ -89,6 +89,8 @@ pub struct Node {
     finished: mpsc::UnboundedReceiver<Finished>,
     finish: mpsc::UnboundedSender<Finished>,
     successors: Successors,
+    /// Who stands by to go on when we are told to stop.
+    heir: Option<Baton>,
     snapshots: Snapshots,
     orphans_sought: bool,
 }
@@ -105,11 +107,20 @@ impl Node {
     pub fn new(context: Arc<Context>, successors: Successors) -> Self {
         let (finish, finished) = mpsc::unbounded_channel();
         let snapshots = Snapshots::new(Arc::clone(&context));
-        Self { context, workers: HashMap::new(), finished, finish, successors, snapshots, orphans_sought: false }
+        Self {
+            context,
+            workers: HashMap::new(),
+            finished,
+            finish,
+            successors,
+            heir: None,
+            snapshots,
+            orphans_sought: false,
+        }
     }
 
-    /// Follows the views until `stop` is set, then stops every LUN's thread and leaves the kernel's side
-    /// as it is, so that initiators wait for the next agent. Or until all is handed over: then to whom.
+    /// Follows the views until `stop` is set, then hands over to who stands by; or stops every LUN's thread and leaves
+    /// the kernel's side as it is, so that initiators wait for the next agent. Once all is handed over: to whom.
     pub async fn run(mut self, mut views: watch::Receiver<View>, mut stop: watch::Receiver<bool>) -> Option<Baton> {
         loop {
             let view = views.borrow_and_update().clone();
@@ -124,10 +135,13 @@ impl Node {
                 _ = stop.wait_for(|stop| *stop) => break,
             };
             if let Some(baton) = successor
-                && let Some(passed) = self.hand_over(baton).await
+                && let Some(passed) = self.met(baton).await
             {
                 return Some(passed);
             }
+        }
+        if let Some(passed) = self.hand_to_heir().await {
+            return Some(passed);
         }
         self.stop_all().await;
         None

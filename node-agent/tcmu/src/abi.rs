@@ -26,6 +26,7 @@ pub mod capability {
     pub const OUT_OF_ORDER: u16 = 1;
     pub const READ_LEN: u16 = 2;
     pub const TMR: u16 = 4;
+    pub const KEEP_BUF: u16 = 8;
 }
 
 /// `struct tcmu_cmd_entry_hdr`.
@@ -48,6 +49,7 @@ pub mod op {
 pub mod uflag {
     pub const UNKNOWN_OP: u8 = 1;
     pub const READ_LEN: u8 = 2;
+    pub const KEEP_BUF: u8 = 4;
 }
 
 /// `struct tcmu_cmd_entry`, request and response; they overlay each other.

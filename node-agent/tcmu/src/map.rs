@@ -21,6 +21,16 @@ use crate::abi::{self, capability, command, header, mailbox, op, tmr, uflag};
 use crate::journal::{Journal, Owner};
 use crate::{Reply, cursor};
 
+/// What becomes of a command's buffers with its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Buffers {
+    /// The kernel has them back.
+    Returned = 0,
+    /// They stay ours until the id is written to `action/free_kept_buf`.
+    Kept = uflag::KEEP_BUF,
+}
+
 /// What this kernel's ring can do beyond the least that we ask for (mailbox flags, never a kernel version).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
@@ -28,6 +38,8 @@ pub struct Features {
     pub read_len: bool,
     /// Task management functions can be announced in the ring.
     pub task_management: bool,
+    /// A command's buffers can stay ours after its answer: [`Ring::give_up`](crate::Ring::give_up).
+    pub keep_buf: bool,
 }
 
 /// The mapping is not a ring that we can serve.
@@ -235,6 +247,7 @@ impl Map {
         Features {
             read_len: self.flags & capability::READ_LEN != 0,
             task_management: self.flags & capability::TMR != 0,
+            keep_buf: self.flags & capability::KEEP_BUF != 0,
         }
     }
 
@@ -387,10 +400,10 @@ impl Map {
 
     /// Writes a response into `slot`, which need not be the slot its request came in. All of it: the
     /// kernel cleared the entry when it queued it, but its bytes are another command's request by now.
-    pub fn respond(&self, slot: CommandSlot, cmd_id: u16, reply: &Reply<'_>) {
+    pub fn respond(&self, slot: CommandSlot, cmd_id: u16, reply: &Reply<'_>, buffers: Buffers) {
         let base = self.base(slot);
         let read_len = reply.read_len.filter(|_| self.flags & capability::READ_LEN != 0);
-        let uflags = if read_len.is_some() { uflag::READ_LEN } else { 0 };
+        let uflags = if read_len.is_some() { uflag::READ_LEN } else { 0 } | buffers as u8;
         // SAFETY: a response is as long as the least `CommandSlot`; every offset is a multiple of its
         // word's size from an 8-aligned start. `Ring` gives each slot to one response, between the
         // tail and the parse cursor, where the kernel does not look until `store_tail`.

@@ -28,26 +28,37 @@ impl Ticket {
 
 const WORDS: usize = (u16::MAX as usize + 1) / 64;
 
+/// What a ticket was good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redeemed {
+    /// Its command waits for the answer.
+    Answer(u16),
+    /// Its command was given up, and its buffers are ours no longer than this.
+    Free(u16),
+}
+
 /// The ids given out and not yet answered: one bit each.
 pub struct Outstanding {
     bits: Box<[u64; WORDS]>,
     count: u32,
+    /// Answered, with their buffers still ours; the kernel does not use such an id again. Few, and seldom any.
+    kept: Vec<u16>,
     epoch: u32,
 }
 
 impl Outstanding {
     pub fn new() -> Self {
-        Self { bits: Box::new([0; WORDS]), count: 0, epoch: next_epoch() }
+        Self { bits: Box::new([0; WORDS]), count: 0, kept: Vec::new(), epoch: next_epoch() }
     }
 
     pub fn count(&self) -> u32 {
         self.count
     }
 
-    /// A ticket for `id`, or nothing if that id already waits for its answer.
+    /// A ticket for `id`, or nothing if that id already waits for its answer, or has its buffers kept.
     pub fn issue(&mut self, id: u16) -> Option<Ticket> {
         let (word, bit) = place(id);
-        if self.bits[word] & bit != 0 {
+        if self.bits[word] & bit != 0 || self.kept.contains(&id) {
             return None;
         }
         self.bits[word] |= bit;
@@ -55,11 +66,28 @@ impl Outstanding {
         Some(Ticket { epoch: self.epoch, id })
     }
 
-    /// Takes a ticket back; the id to answer, or nothing if the ticket is of another ring or of a
+    /// Takes a ticket back; what it is good for, or nothing if the ticket is of another ring or of a
     /// command that was abandoned.
     #[expect(clippy::needless_pass_by_value, reason = "consuming the ticket is the point")]
-    pub fn redeem(&mut self, ticket: Ticket) -> Option<u16> {
-        (ticket.epoch == self.epoch && self.remove(ticket.id)).then_some(ticket.id)
+    pub fn redeem(&mut self, ticket: Ticket) -> Option<Redeemed> {
+        let Ticket { epoch, id } = ticket;
+        if epoch != self.epoch {
+            return None;
+        }
+        if self.remove(id) {
+            return Some(Redeemed::Answer(id));
+        }
+        let place = self.kept.iter().position(|kept| *kept == id)?;
+        Some(Redeemed::Free(self.kept.swap_remove(place)))
+    }
+
+    /// Notes that a command is answered and its buffers are kept; whether it waited for its answer.
+    pub fn keep(&mut self, id: u16) -> bool {
+        let there = self.remove(id);
+        if there {
+            self.kept.push(id);
+        }
+        there
     }
 
     /// Takes one command out after voiding all tickets; nothing when none is left.
@@ -101,9 +129,21 @@ mod tests {
         let mut open = Outstanding::new();
         let ticket = open.issue(65_535).unwrap();
         assert!(open.issue(65_535).is_none());
-        assert_eq!(open.redeem(ticket), Some(65_535));
+        assert_eq!(open.redeem(ticket), Some(Redeemed::Answer(65_535)));
         assert!(open.issue(65_535).is_some());
         assert_eq!(open.count(), 1);
+    }
+
+    #[test]
+    fn a_kept_id_is_not_issued_until_its_ticket_is_back() {
+        let mut open = Outstanding::new();
+        assert!(!open.keep(7), "nobody waits for it");
+        let ticket = open.issue(7).unwrap();
+        assert!(open.keep(7) && !open.keep(7));
+        assert!(open.issue(7).is_none());
+        assert_eq!(open.count(), 0, "it is answered");
+        assert_eq!(open.redeem(ticket), Some(Redeemed::Free(7)));
+        assert!(open.issue(7).is_some());
     }
 
     #[test]

@@ -14,8 +14,8 @@ use memmap2::MmapRaw;
 
 use crate::entry::{CdbBytes, Command, Entry, Reply};
 use crate::journal::{self, Fetched, History, Interrupted, Journal, Plan};
-use crate::map::{CommandSlot, Header, Kind, Map, Request, Segment};
-use crate::outstanding::{Outstanding, Ticket};
+use crate::map::{Buffers, CommandSlot, Header, Kind, Map, Request, Segment};
+use crate::outstanding::{Outstanding, Redeemed, Ticket};
 use crate::{AttachError, Features, MAX_CDB, abi, cursor};
 
 /// What the kernel wrote makes no sense, or the ring was reset under us.
@@ -220,11 +220,27 @@ impl Ring {
     /// Answers one command, in any order. The kernel learns of it with [`Ring::publish`]; the command's
     /// buffers must not be used any more by then.
     ///
-    /// A ticket that [`Ring::abandon`] has overtaken is void, and does nothing.
-    pub fn complete(&mut self, ticket: Ticket, reply: &Reply<'_>) {
-        if let Some(id) = self.outstanding.redeem(ticket) {
-            self.respond(id, reply);
+    /// A ticket that [`Ring::abandon`] has overtaken is void, and does nothing. One that [`Ring::give_up`] has
+    /// overtaken gives the id that is to be written to `action/free_kept_buf` now.
+    pub fn complete(&mut self, ticket: Ticket, reply: &Reply<'_>) -> Option<u16> {
+        match self.outstanding.redeem(ticket)? {
+            Redeemed::Free(id) => Some(id),
+            Redeemed::Answer(id) => {
+                self.respond(id, reply, Buffers::Returned);
+                None
+            }
         }
+    }
+
+    /// Answers a command that storage is still at: its buffers stay in use until its ticket comes back with
+    /// [`Ring::complete`], and so does its id. Whether it was answered: it must be outstanding, and the kernel must be
+    /// able to ([`Features::keep_buf`]). Once the device is closed the buffers are the kernel's again in any case.
+    pub fn give_up(&mut self, id: u16, reply: &Reply<'_>) -> bool {
+        let kept = self.features().keep_buf && self.outstanding.keep(id);
+        if kept {
+            self.respond(id, reply, Buffers::Kept);
+        }
+        kept
     }
 
     /// Answers all outstanding commands alike and voids their tickets; returns how many there were. For
@@ -233,7 +249,7 @@ impl Ring {
         let count = self.outstanding.count();
         self.outstanding.void_tickets();
         while let Some(id) = self.outstanding.abandon_one() {
-            self.respond(id, reply);
+            self.respond(id, reply, Buffers::Returned);
         }
         count
     }
@@ -402,12 +418,12 @@ impl Ring {
         Ok(Box::new(Entry::TaskManagement { kind: kind.into(), cmd_ids: cmd_ids.collect() }))
     }
 
-    fn respond(&mut self, id: u16, reply: &Reply<'_>) {
+    fn respond(&mut self, id: u16, reply: &Reply<'_>, buffers: Buffers) {
         if self.reset_fault().is_some() {
             return;
         }
         if let Some(slot) = self.slots.pop_front() {
-            self.map.respond(slot, id, reply);
+            self.map.respond(slot, id, reply, buffers);
             if let Some(journal) = &mut self.journal {
                 journal.answered(id);
             }

@@ -5,6 +5,7 @@
 
 use crate::bed::{interrupt, reaper};
 use crate::layout::Layout;
+use crate::record::Recorder;
 use crate::runner::{self, Context, Test};
 use crate::setup::{Extent, Ground, Kernel};
 use crate::{Result, exec, grpc, lanes, shell};
@@ -114,6 +115,9 @@ enum Verb {
         #[arg(default_value = "")]
         request: String,
     },
+    /// Writes records in a guest; not for people
+    #[command(hide = true)]
+    Record(Recorder),
     /// Clears up after the program that started it; not for people
     #[command(hide = true)]
     Reap,
@@ -125,6 +129,7 @@ pub fn run(repertoire: Repertoire) -> ExitCode {
     let outcome = match Arguments::parse().verb {
         Verb::GuestExec => exec::serve(),
         Verb::Reap => reaper::reap(),
+        Verb::Record(recorder) => recorder.record(),
         Verb::Call { socket, method, seconds, request } => {
             grpc::answer(&socket, &method, Duration::from_secs(seconds), &request)
         }
@@ -159,7 +164,7 @@ fn run_on_ground(repertoire: &Repertoire, verb: Verb) -> Result<()> {
         Verb::Lane => lanes::serve(&ground, repertoire.tests),
         Verb::Bench { what, kernel } => bench(repertoire, &ground, &what, kernel),
         Verb::Shell { kernel, counting } => shell::run(&Context::new(ground, kernel), counting),
-        Verb::Setup | Verb::List { .. } | Verb::GuestExec | Verb::Call { .. } | Verb::Reap => Ok(()),
+        Verb::Setup | Verb::List { .. } | Verb::GuestExec | Verb::Call { .. } | Verb::Record(_) | Verb::Reap => Ok(()),
     }
 }
 

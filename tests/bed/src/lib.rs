@@ -18,6 +18,7 @@ mod lanes;
 pub mod layout;
 mod node;
 pub mod progress;
+mod record;
 pub mod runner;
 pub mod setup;
 mod shell;
@@ -31,10 +32,11 @@ pub use control_plane::{ControlPlane, ControlPlaneSpec};
 pub use exec::{GuestCommand, Output, Process};
 pub use images::Image;
 pub use node::ClusterNode;
+pub use record::{Durable, RECORD, Recorder};
 pub use runner::{Context, Test};
 pub use setup::{Ground, Kernel};
 pub use story::{Step, Story};
-pub use vm::{DiskCache, DiskSpec, Vm, VmSpec};
+pub use vm::{DiskCache, DiskSpec, Replay, Vm, VmSpec, WriteLog};
 
 /// What everything in the bed returns.
 pub type Result<T, E = anyhow::Error> = std::result::Result<T, E>;

@@ -100,8 +100,9 @@ fn more_segments_than_one_call_takes_are_transferred_all() {
 #[test]
 fn a_read_over_the_end_of_the_file_fails_and_shows_nothing_old() {
     everywhere(|file| {
-        let error = wait(file, file.read(SIZE - 4096, DataBuf::zeroed(8192))).unwrap_err();
+        let mut error = wait(file, file.read(SIZE - 4096, DataBuf::zeroed(8192))).unwrap_err();
         assert_eq!(error.kind, IoErrorKind::MediumRead);
+        assert_eq!(error.take_buffer().map(|buffer| buffer.len()), Some(8192), "it is handed back");
     });
 }
 

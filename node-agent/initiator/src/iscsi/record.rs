@@ -35,12 +35,14 @@ impl fmt::Debug for Login {
     }
 }
 
-/// Settings that do not depend on the target: the disk is scanned for by us alone, and nothing logs in by itself.
-const ALWAYS: [(&str, &str); 4] = [
+/// Settings that do not depend on the target: the disk is scanned for by us alone, nothing logs in by itself, and I/O waits
+/// for an hour, not two minutes, for a target that does not answer, before it fails.
+const ALWAYS: [(&str, &str); 5] = [
     ("node.startup", "manual"),
     ("node.conn[0].startup", "manual"),
     ("node.session.scan", "manual"),
     ("node.session.initial_login_retry_max", "2"),
+    ("node.session.timeo.replacement_timeout", "3600"),
 ];
 
 /// Where distributions keep the records.

@@ -261,7 +261,7 @@ impl Kernel {
         let (text, rule) = self.objects.attribute(attr)?;
         match rule {
             // configfs opens an attribute without a show function for writing only.
-            Rule::Control | Rule::ResetRing => Err(Errno::EACCES),
+            Rule::Control | Rule::ResetRing | Rule::FreeKeptBuf => Err(Errno::EACCES),
             Rule::UnitSerial => Ok(format!("T10 VPD Unit Serial Number: {text}\n")),
             Rule::Info => Ok(self.session_info(attr)),
             Rule::AuthenticateTarget => Ok(iscsi::authenticates_target(self, attr).to_owned()),
@@ -287,6 +287,7 @@ impl Kernel {
             Rule::UnitSerial => self.unit_serial(attr, text),
             Rule::BlockDev => self.block_dev(attr, text),
             Rule::ResetRing => self.reset_ring(attr, text).map(|()| old),
+            Rule::FreeKeptBuf => self.free_kept_buf(attr, text).map(|()| old),
             Rule::TpgEnable => self.enable_tpg(attr, &old, text),
             Rule::Authentication => self.authentication(attr, text),
             Rule::CmdsnDepth => self.cmdsn_depth(attr, &old, text),

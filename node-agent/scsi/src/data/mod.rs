@@ -3,6 +3,7 @@
 mod compare;
 mod compare_and_write;
 mod defects;
+mod flaw;
 mod lba_status;
 mod orwrite;
 mod prefetch;

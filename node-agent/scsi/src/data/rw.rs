@@ -5,7 +5,7 @@
 //! shorter one is filled as far as it goes (READ), or refused (WRITE), as LIO's core does for its own
 //! backstores (`target_cmd_size_check`).
 
-use lunette_backend::Backend;
+use lunette_backend::{Backend, IoErrorKind};
 use lunette_iobuf::DataBuf;
 
 use crate::cdb::Cdb;
@@ -88,8 +88,13 @@ impl<B: Backend> ScsiDisk<B> {
         if data.len() as u64 != range.len {
             return Box::pin(self.read_other_length(range, data)).await;
         }
-        self.disk.read(range.at, data).await?;
-        Ok(Outcome::good())
+        match self.disk.read(range.at, data).await {
+            Ok(_) => Ok(Outcome::good()),
+            Err(error) if error.kind == IoErrorKind::MediumRead => {
+                Err(Box::pin(self.up_to_flaw(transfer.range, range.at, error)).await)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// WRITE.

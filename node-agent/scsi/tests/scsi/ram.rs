@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::task::Poll;
 
-use lunette_backend::{Backend, Discard, Driver, Durability, Extent, Geometry, IoErrorKind, Result, Space};
+use lunette_backend::{Backend, Discard, Driver, Durability, Extent, Geometry, IoError, IoErrorKind, Result, Space};
 use lunette_iobuf::DataBuf;
 
 /// What a discarded range reads as where discarding promises nothing.
@@ -51,6 +51,10 @@ pub struct Medium {
     pub fail_after: Cell<usize>,
     /// What the next operations fail with.
     pub fail: Cell<Option<IoErrorKind>>,
+    /// The first byte of a block that cannot be read, and how often it cannot.
+    pub flaw: Cell<Option<(u64, u32)>>,
+    /// Whether a read that fails hands its buffer back.
+    pub hands_back: Cell<bool>,
     /// How many times an operation is not ready before it does its work.
     pub delay: Cell<u32>,
     /// Operations so far, by name, with their range.
@@ -72,6 +76,8 @@ impl Medium {
             fail_after: Cell::new(0),
             cached: RefCell::new(bytes),
             fail: Cell::new(None),
+            flaw: Cell::new(None),
+            hands_back: Cell::new(true),
             delay: Cell::new(0),
             calls: RefCell::default(),
         }
@@ -118,6 +124,15 @@ impl Medium {
         Ok(())
     }
 
+    /// Whether these bytes cannot be read, this time.
+    fn meets_flaw(&self, at: u64, len: u64) -> bool {
+        let Some((flaw, times)) = self.flaw.get().filter(|(flaw, _)| (at..at + len).contains(flaw)) else {
+            return false;
+        };
+        self.flaw.set((times > 1).then(|| (flaw, times - 1)));
+        true
+    }
+
     fn set(&self, at: u64, len: u64, durable: bool, byte: u8) {
         self.put(at, &vec![byte; usize::try_from(len).unwrap()], durable);
     }
@@ -153,6 +168,10 @@ impl Backend for Ram {
 
     async fn read(&self, at: u64, mut buf: DataBuf) -> Result<DataBuf> {
         self.enter("read", at, buf.len() as u64).await?;
+        if self.meets_flaw(at, buf.len() as u64) {
+            let error = IoError::from(IoErrorKind::MediumRead);
+            return Err(if self.hands_back.get() { error.with_buffer(buf) } else { error });
+        }
         let from = usize::try_from(at).unwrap();
         buf.copy_in(0, &self.cached.borrow()[from..from + buf.len()]);
         Ok(buf)

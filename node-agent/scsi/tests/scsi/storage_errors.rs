@@ -2,7 +2,7 @@
 
 use lunette_backend::IoErrorKind;
 
-use crate::lun::{Lun, cdb10, cdb16, swap};
+use crate::lun::{Ended, Lun, STALE, cdb10, cdb16, swap};
 use crate::unmap;
 
 #[test]
@@ -59,4 +59,46 @@ fn a_failed_command_holds_no_range() {
     lun.check(&swap(0, 1), &lun.blocks(2, 0));
     lun.ram.fail.set(None);
     lun.good(&cdb10(0x2a, 0, 0, 1), &lun.blocks(1, 1));
+}
+
+/// READ (10) of eight blocks from block 3 on; what it comes to.
+fn read_eight(lun: &Lun) -> Ended {
+    lun.run(&cdb10(0x28, 0, 3, 8), &lun.blocks(8, STALE))
+}
+
+#[test]
+fn a_read_names_the_first_block_that_cannot_be_read_and_brings_those_before_it() {
+    for flawed in 0..8u32 {
+        let lun = Lun::new();
+        lun.good(&cdb10(0x2a, 0, 3, 8), &lun.blocks(8, 0x5a));
+        lun.ram.flaw.set(Some((u64::from(3 + flawed) * 512, u32::MAX)));
+        let ended = read_eight(&lun);
+        let sense = ended.outcome.sense.expect("CHECK CONDITION");
+        assert_eq!((sense.key as u8, sense.asc.0, sense.asc.1), (3, 0x11, 0));
+        assert_eq!(sense.information, Some(u64::from(3 + flawed)), "its LBA");
+        let bytes = flawed * 512;
+        assert_eq!(ended.outcome.data_in, Some(bytes).filter(|bytes| *bytes > 0));
+        assert!(ended.data[..bytes as usize].iter().all(|byte| *byte == 0x5a), "what is before block {flawed}");
+        assert!(lun.ram.count("read") <= 2 + 2 * 3, "it is found by halves");
+    }
+}
+
+#[test]
+fn a_block_that_can_be_read_after_all_is_not_named() {
+    let lun = Lun::new();
+    for times in 1..4 {
+        lun.ram.flaw.set(Some((3 * 512, times)));
+        let sense = read_eight(&lun).outcome.sense.expect("CHECK CONDITION");
+        assert_eq!((sense.asc.0, sense.information), (0x11, None), "after {times} times");
+    }
+}
+
+#[test]
+fn storage_that_keeps_the_buffer_leaves_the_block_unnamed() {
+    let lun = Lun::new();
+    lun.ram.hands_back.set(false);
+    lun.ram.flaw.set(Some((3 * 512, u32::MAX)));
+    let ended = read_eight(&lun);
+    assert_eq!(ended.outcome.sense.map(|sense| sense.information), Some(None));
+    assert_eq!((ended.outcome.data_in, lun.ram.count("read")), (None, 1));
 }

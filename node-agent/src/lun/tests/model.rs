@@ -249,8 +249,9 @@ fn open_journal(dir: &TempDir) -> Journal {
 fn spawn(medium: Arc<Medium>, take: impl FnOnce() -> Taken + Send + 'static) -> LunThread {
     let body = move |inbox: &Inbox, _: &_| {
         let unit = ScsiDisk::new(Disk::new(Memory::open(medium)), Config::new(Identity::new(NAA, "bench")));
-        let Taken { device, mut ring, again } = take();
-        match serve(&unit, &device, &mut ring, inbox, again) {
+        let Taken { device, mut ring, again, free } = take();
+        let kernel = KernelSide { device: &device, free: free.as_ref() };
+        match serve(&unit, kernel, &mut ring, inbox, again) {
             Ok(_) => Ended::Stopped,
             Err(error) => Ended::Failed(error.to_string()),
         }

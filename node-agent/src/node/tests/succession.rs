@@ -83,14 +83,11 @@ async fn introduced(offers: &Offers) -> UnixStream {
     theirs
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_successor_goes_on_with_every_ring_at_its_tail() {
-    let (bed, old) = crowd().await;
-    bed.ask_all(1);
-    let before = bed.tails();
+/// One who prepares, and takes over as soon as `begun`; the agent that it has become, once `old` has handed over.
+async fn succeeded(bed: &Bed, old: Agent, begun: impl Future<Output = Succession>) -> Agent {
     let mut heir = bed.prepared(Arc::<Fake>::clone(&bed.configfs));
     heir.views.changed().await.unwrap();
-    let succession = Succession::over(introduced(&old.offers).await).await.unwrap();
+    let succession = begun.await;
     let (shown, view) = watch::channel(View::default());
     let (stop, stopped) = watch::channel(false);
     let (offers, successors) = handover::offers();
@@ -100,12 +97,51 @@ async fn a_successor_goes_on_with_every_ring_at_its_tail() {
     let (succeeded, ()) = tokio::join!(succession.run(&mut heir.views, &shown, &mut heir.served), pass);
     succeeded.unwrap();
     old.source.abort();
-    assert_eq!(bed.tails(), before, "no ring was reset");
     let exporter = Arc::new(Exporter::new(Arc::clone(&heir.context), heir.views.clone()));
-    let new = Agent { board, desk, exporter, stop, node, source: heir.source, offers };
+    Agent { board, desk, exporter, stop, node, source: heir.source, offers }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_successor_goes_on_with_every_ring_at_its_tail() {
+    let (bed, old) = crowd().await;
+    bed.ask_all(1);
+    let before = bed.tails();
+    let offers = old.offers.clone();
+    let new = succeeded(&bed, old, async { Succession::over(introduced(&offers).await).await.unwrap() }).await;
+    assert_eq!(bed.tails(), before, "no ring was reset");
     all_ready(&new).await;
     bed.ask_all(2);
     new.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_who_stands_by_goes_on_when_the_agent_is_told_to_stop() {
+    let (bed, old) = crowd().await;
+    bed.ask_all(1);
+    let before = bed.tails();
+    let two = [introduced(&old.offers).await, introduced(&old.offers).await];
+    let two = two.map(|stream| tokio::spawn(Succession::standing_by(stream)));
+    let (one, _, mut other) = futures::future::select_all(two).await;
+    assert!(matches!(one.unwrap(), Err(Lost::Refused(_))), "one is enough");
+    let waiting = other.remove(0);
+    bed.ask_all(2);
+    assert!(!waiting.is_finished(), "the agent serves");
+    old.stop.send_replace(true);
+    let new = succeeded(&bed, old, async { waiting.await.unwrap().unwrap() }).await;
+    bed.ask_all(3);
+    assert!(bed.tails() != before && bed.tails().iter().all(|(_, tail)| *tail > 0), "no ring was reset");
+    all_ready(&new).await;
+    new.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_told_to_stop_does_so_though_one_who_stood_by_is_gone() {
+    let (bed, old) = crowd().await;
+    let mut wire = introduced(&old.offers).await;
+    wire.write_all(b"stand-by 1 0.0.0\n").await.unwrap();
+    drop(wire);
+    bed.ask_all(1);
+    old.stop().await;
 }
 
 /// A successor that goes as far as `says` makes it, and is lost then.

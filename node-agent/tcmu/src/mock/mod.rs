@@ -9,6 +9,8 @@
 
 mod blocks;
 mod command;
+mod kept;
+mod lies;
 mod memory;
 mod uio;
 
@@ -22,7 +24,7 @@ use uio::Uio;
 
 pub use command::{Completion, Request};
 
-use crate::abi::{capability, command as layout, header, mailbox, op, tmr};
+use crate::abi::{capability, command as layout, header, mailbox, op, tmr, uflag};
 use crate::{Claim, Device, Ring, SENSE_SIZE, cursor};
 
 /// What to build.
@@ -69,6 +71,8 @@ pub struct Kernel {
     cleaned: u32,
     /// By `cmd_id`.
     running: BTreeMap<u16, Running>,
+    /// Answered, with their buffers left to the agent; by `cmd_id`.
+    kept: BTreeMap<u16, Running>,
     /// `qfull_queue`.
     waiting: VecDeque<(Tag, Request)>,
     done: BTreeMap<Tag, Completion>,
@@ -98,6 +102,7 @@ impl Kernel {
             head: 0,
             cleaned: 0,
             running: BTreeMap::new(),
+            kept: BTreeMap::new(),
             waiting: VecDeque::new(),
             done: BTreeMap::new(),
             tags: 0,
@@ -122,6 +127,7 @@ impl Kernel {
     /// The same, under the name that sysfs gives it.
     #[must_use]
     pub fn claim_named(&mut self, name: &str) -> Claim {
+        self.free_all_kept();
         Claim::new(self.uio.open(), self.memory.second_mapping(), name.into(), self.incarnation)
     }
 
@@ -262,6 +268,7 @@ impl Kernel {
                 self.done.insert(running.tag, if level == 1 { busy } else { Completion::communication_failure() });
             }
         }
+        self.free_all_kept();
         self.entries.clear();
         (self.head, self.cleaned, self.broken) = (0, 0, false);
         self.memory.store_head(0);
@@ -302,30 +309,6 @@ impl Kernel {
     #[must_use]
     pub fn base(&self, at: u32) -> usize {
         (ring_off() + at) as usize
-    }
-
-    /// Overwrites four bytes at an offset of the mapping: a lie.
-    pub fn poke32(&mut self, at: usize, value: u32) {
-        self.memory.store(at, value);
-    }
-
-    /// Overwrites eight bytes at an offset of the mapping: a lie.
-    pub fn poke64(&mut self, at: usize, value: u64) {
-        self.memory.store(at, value);
-    }
-
-    /// Four bytes at an offset of the mapping.
-    #[must_use]
-    pub fn peek32(&self, at: usize) -> u32 {
-        self.memory.load(at)
-    }
-
-    /// Turns the operation of the entry queued last into one that no agent knows; a newer kernel's.
-    pub fn make_last_unknown(&mut self) {
-        let Some((at, len_op)) = self.entries.back_mut() else { return };
-        *len_op = (*len_op & !header::OP_MASK) | 5;
-        let (at, len_op) = (*at, *len_op);
-        self.poke32(self.base(at) + header::LEN_OP, len_op);
     }
 
     /// Bytes of the ring.
@@ -369,7 +352,7 @@ impl Kernel {
 
     /// The lowest unused id from 1 on, as `xa_alloc` finds it.
     fn free_id(&self) -> Option<u16> {
-        (1..=u16::MAX).find(|id| !self.running.contains_key(id))
+        (1..=u16::MAX).find(|id| !self.running.contains_key(id) && !self.kept.contains_key(id))
     }
 
     /// Room for `len` bytes that do not straddle the ring's end, padding written if need be (`is_ring_space_avail`,
@@ -437,7 +420,8 @@ impl Kernel {
     /// `tcmu_handle_completion`: whatever command the slot names now.
     fn harvest_slot(&mut self, at: u32) {
         let base = self.base(at);
-        let Some(running) = self.running.remove(&self.memory.load(base + header::CMD_ID)) else {
+        let id = self.memory.load(base + header::CMD_ID);
+        let Some(running) = self.running.remove(&id) else {
             self.broken = true;
             return;
         };
@@ -445,8 +429,13 @@ impl Kernel {
             let completion = self.completion(base, &running);
             self.done.insert(running.tag, completion);
         }
-        self.blocks.free(&running.out_blocks);
-        self.blocks.free(&running.in_blocks);
+        let uflags: u8 = self.memory.load(base + header::UFLAGS);
+        if uflags & uflag::KEEP_BUF != 0 {
+            self.kept.insert(id, running);
+        } else {
+            self.blocks.free(&running.out_blocks);
+            self.blocks.free(&running.in_blocks);
+        }
     }
 
     fn completion(&self, base: usize, running: &Running) -> Completion {

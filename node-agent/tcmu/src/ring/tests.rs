@@ -246,6 +246,25 @@ fn task_management_is_told_and_needs_no_answer() {
 }
 
 #[test]
+fn a_command_given_up_leaves_its_slot_and_keeps_its_id_and_buffers() {
+    let (mut kernel, mut ring) = small();
+    let tag = kernel.submit(Request::writing(&[0x2a, 0, 0, 0, 0, 7, 0, 0, 1, 0], &[1; 512]));
+    let command = next_command(&mut ring);
+    let id = command.ticket.id();
+    let aborted = Reply { status: 0x40, ..Reply::GOOD };
+    assert!(ring.give_up(id, &aborted) && !ring.give_up(id, &aborted));
+    assert_eq!(status(&mut kernel, &mut ring, tag), Some(0x40));
+    assert!(kernel.ring_is_empty() && kernel.kept() == 1);
+    for _ in 0..100 {
+        round(&mut kernel, &mut ring);
+    }
+    assert_eq!(kernel.blocks_in_use(), 1);
+    assert_eq!(ring.complete(command.ticket, &Reply::GOOD), Some(id), "to be freed, not to be answered");
+    assert!(!ring.publish() && kernel.free_kept_buf(id));
+    assert_eq!(kernel.blocks_in_use(), 0);
+}
+
+#[test]
 fn task_management_alone_gives_its_room_back() {
     let (mut kernel, mut ring) = small();
     for ids in 0..200u16 {

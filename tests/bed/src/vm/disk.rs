@@ -1,7 +1,8 @@
 //! Disks of a VM: files on the host that outlive a power cut of the guest, seen there as virtio block devices.
 //!
 //! A power cut here ends QEMU, not the host: what the guest's kernel has handed to the disk stays, what it still
-//! held in its own memory is lost. So a missing flush in the guest shows, a lying disk below it is not modelled.
+//! held in its own memory is lost. So a missing flush of the guest's caches shows, and one of the disk's own does not:
+//! for that there are disks whose writes are [logged](DiskSpec::logged).
 
 use crate::{Result, host};
 use anyhow::Context;
@@ -28,19 +29,26 @@ pub struct DiskSpec {
     bytes: u64,
     cache: DiskCache,
     base: Option<PathBuf>,
+    logged: bool,
 }
 
 impl DiskSpec {
     /// An empty disk of `bytes` bytes, named `name` (also its serial number). It takes room as it is written.
     #[must_use]
     pub fn empty(name: &str, bytes: u64) -> DiskSpec {
-        DiskSpec { name: name.to_owned(), bytes, cache: DiskCache::default(), base: None }
+        DiskSpec { name: name.to_owned(), bytes, cache: DiskCache::default(), base: None, logged: false }
     }
 
     /// A copy-on-write disk over the raw image `base`, which is not written.
     #[must_use]
     pub fn over(name: &str, base: &Path) -> DiskSpec {
-        DiskSpec { name: name.to_owned(), bytes: 0, cache: DiskCache::default(), base: Some(base.to_path_buf()) }
+        DiskSpec {
+            name: name.to_owned(),
+            bytes: 0,
+            cache: DiskCache::default(),
+            base: Some(base.to_path_buf()),
+            logged: false,
+        }
     }
 
     /// How QEMU caches it.
@@ -50,8 +58,21 @@ impl DiskSpec {
         self
     }
 
+    /// Has every write and flush written down, in their order, for a [`WriteLog`](super::WriteLog). The guest sees a
+    /// disk with a write cache that neither discards nor writes zeroes by command, so that a log has nothing but data. The log grows as it
+    /// is written.
+    #[must_use]
+    pub fn logged(mut self) -> DiskSpec {
+        self.logged = true;
+        self
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Makes the file.
@@ -63,11 +84,23 @@ impl DiskSpec {
             return host::run(&mut create).map(drop);
         }
         let file = File::create(&path).with_context(|| format!("making the disk {}", path.display()))?;
-        file.set_len(self.bytes).with_context(|| format!("sizing the disk {}", path.display()))
+        file.set_len(self.bytes).with_context(|| format!("sizing the disk {}", path.display()))?;
+        if self.logged {
+            File::create(self.log(folder)).context("making the log of a disk")?;
+        }
+        Ok(())
+    }
+
+    /// Where its writes are logged.
+    pub(super) fn log(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}.log", self.name))
     }
 
     /// What QEMU is told.
-    pub(super) fn qemu_arguments(&self, folder: &Path) -> [String; 4] {
+    pub(super) fn qemu_arguments(&self, folder: &Path) -> Vec<String> {
+        if self.logged {
+            return self.logged_arguments(folder);
+        }
         let format = if self.base.is_some() { "qcow2" } else { "raw" };
         let cache = match self.cache {
             DiskCache::WriteBack => "writeback",
@@ -81,6 +114,26 @@ impl DiskSpec {
             "-device".to_owned(),
             format!("virtio-blk-pci,drive={name},serial={name}"),
         ]
+        .to_vec()
+    }
+
+    /// The log is what counts: neither file is flushed on the host.
+    fn logged_arguments(&self, folder: &Path) -> Vec<String> {
+        let (name, path, log) = (&self.name, self.path(folder), self.log(folder));
+        let file = |node: &str, path: &Path| {
+            format!("driver=file,node-name={node},filename={},cache.no-flush=on", path.display())
+        };
+        [
+            "-blockdev".to_owned(),
+            file(&format!("{name}-data"), &path),
+            "-blockdev".to_owned(),
+            file(&format!("{name}-log"), &log),
+            "-blockdev".to_owned(),
+            format!("driver=blklogwrites,node-name={name},file={name}-data,log={name}-log"),
+            "-device".to_owned(),
+            format!("virtio-blk-pci,drive={name},serial={name},discard=off,write-zeroes=off,write-cache=on"),
+        ]
+        .to_vec()
     }
 
     fn path(&self, folder: &Path) -> PathBuf {

@@ -13,6 +13,7 @@ mod power;
 mod qemu;
 mod services;
 mod spec;
+mod write_log;
 
 use crate::Result;
 use crate::bed::{Bed, Guest};
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 
 pub use disk::{DiskCache, DiskSpec};
 pub use spec::VmSpec;
+pub use write_log::{Replay, WriteLog};
 
 /// A virtual machine, on or off. Dropping it ends it like a power cut and removes its disks.
 #[derive(Debug)]
@@ -119,6 +121,16 @@ impl Vm {
         };
         let letter = char::from(b"abcdefghijklmnopqrstuvwxyz"[number]);
         Ok(PathBuf::from(format!("/dev/vd{letter}")))
+    }
+
+    /// What was written to a [logged](DiskSpec::logged) disk. The guest must be off, and have flushed what is to count.
+    ///
+    /// # Errors
+    /// When the spec names no such disk, or the log makes no sense.
+    pub fn write_log(&self, name: &str) -> Result<WriteLog> {
+        let disk = self.spec.disks().iter().find(|disk| disk.name() == name);
+        let disk = disk.with_context(|| format!("VM {} has no disk named {name:?}", self.name()))?;
+        WriteLog::read(&disk.log(&self.folder()), disk.bytes())
     }
 
     /// The host's side of the guest's `/bed`, through which files pass.

@@ -37,7 +37,12 @@ impl Kernel {
             ],
         );
         self.group(path, "attrib", DEVICE_ATTRIB);
-        self.group(path, "action", &[("block_dev", "unblocked", Rule::BlockDev), ("reset_ring", "", Rule::ResetRing)]);
+        let action = [
+            ("block_dev", "unblocked", Rule::BlockDev),
+            ("reset_ring", "", Rule::ResetRing),
+            ("free_kept_buf", "", Rule::FreeKeptBuf),
+        ];
+        self.group(path, "action", &action);
         self.group(path, "wwn", &[("vpd_unit_serial", "", Rule::UnitSerial), ("vendor_id", "LIO-ORG", Rule::ReadOnly)]);
         self.group(path, "pr", &[]);
         self.group(path, "alua", &[]);
@@ -150,6 +155,12 @@ impl Kernel {
     pub(super) fn reset_ring(&mut self, attr: &str, text: &str) -> Result<(), Errno> {
         self.configured_action(attr)?;
         number(text, 1, 2).map(|_| ())
+    }
+
+    /// As if every id had its buffers kept.
+    pub(super) fn free_kept_buf(&mut self, attr: &str, text: &str) -> Result<(), Errno> {
+        self.configured_action(attr)?;
+        number(text, 0, 0xffff).map(|_| ())
     }
 
     fn configured_action(&self, attr: &str) -> Result<(), Errno> {

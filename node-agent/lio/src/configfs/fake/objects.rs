@@ -46,6 +46,7 @@ pub(super) enum Rule {
     UnitSerial,
     BlockDev,
     ResetRing,
+    FreeKeptBuf,
     TpgEnable,
     Authentication,
     CmdsnDepth,
