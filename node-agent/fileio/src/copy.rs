@@ -1,8 +1,11 @@
 //! Copying bytes from one file to the same place in another where they cannot be shared: data only, holes stay holes.
 
+use std::error::Error as _;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+
+use lunette_backend::IoError;
 
 use crate::extents::extent;
 
@@ -19,7 +22,7 @@ pub fn copy_range(from: &File, to: &File, at: u64, len: u64) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK];
     let (mut at, end) = (at, at.saturating_add(len));
     while at < end {
-        let next = extent(from, at, end - at).map_err(io::Error::other)?;
+        let next = extent(from, at, end - at).map_err(|error| told(&error))?;
         let piece = next.len.clamp(1, end - at);
         if next.mapped {
             copy_data(from, to, at, piece, &mut chunk)?;
@@ -28,6 +31,14 @@ pub fn copy_range(from: &File, to: &File, at: u64, len: u64) -> io::Result<()> {
     }
     // Beyond its end a file looks like a hole.
     if from.metadata()?.len() < end { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+}
+
+/// The error for who copies files: it may hold a buffer, which cannot leave its thread.
+fn told(error: &IoError) -> io::Error {
+    match error.source() {
+        Some(cause) => io::Error::other(format!("{error}: {cause}")),
+        None => io::Error::other(error.to_string()),
+    }
 }
 
 fn copy_data(from: &File, to: &File, at: u64, len: u64, chunk: &mut [u8]) -> io::Result<()> {
