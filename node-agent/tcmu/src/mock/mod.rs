@@ -9,6 +9,7 @@
 
 mod blocks;
 mod command;
+pub mod hostile;
 mod memory;
 mod uio;
 
