@@ -6,7 +6,8 @@
 //! where LUNs become disks of this machine, `csi` brings those to pods, `memory` keeps the agent from waiting for its own disks, `metrics`
 //! tells of all of them, `handover` passes all of it to a successor.
 //!
-//! A library under a program of three lines, so that the bench can run a LUN's thread over storage of its own.
+//! A library under a program of three lines, so that the bench can run a LUN's thread over storage of its own, and
+//! the fuzzers reach what reads manifests.
 
 #![forbid(unsafe_code)]
 
@@ -47,6 +48,14 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Reads manifests as those of a directory are read, and what each of their Luns wants of a node.
+///
+/// # Errors
+/// What is wrong with the first that cannot be served.
+pub fn check_manifests(text: &str) -> Result<(), String> {
+    source::read_manifests(text)?.iter().try_for_each(node::check)
 }
 
 fn run(command: Command) -> anyhow::Result<bool> {

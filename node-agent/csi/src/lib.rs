@@ -29,7 +29,7 @@ mod programs;
 mod publish;
 mod record;
 mod registration;
-mod request;
+pub mod request;
 mod server;
 mod stage;
 mod staging;

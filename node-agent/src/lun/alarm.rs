@@ -6,11 +6,13 @@
 //! slept over, and a thread that is awake costs its callers no system call.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use lunette_tcmu::Interrupter;
 use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::sync::{AtomicU8, Mutex};
 
 /// The thread is at work.
 const AWAKE: u8 = 0;
@@ -75,6 +77,12 @@ impl Alarm {
             // Someone rang: take the event, so that the next sleep is not cut short.
             let _ = self.event.read();
         }
+    }
+
+    /// Takes an event that has ended a sleep. It may be one that came late: whoever rang had seen the thread asleep, and
+    /// wrote when it had been awake and gone to sleep again. Nobody else would take it, and it would end every sleep.
+    pub fn take_event(&self) {
+        let _ = self.event.read();
     }
 
     #[cold]

@@ -1,15 +1,15 @@
 //! What passes between a LUN's thread and the agent's control side: orders in, figures out.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use lunette_scsi::Access;
-use tokio::sync::watch;
 
 use super::alarm::Alarm;
 use super::gate::Rates;
 use super::meter::Meter;
+use super::sync::{AtomicU64, Mutex, watch};
 
 /// What a LUN's thread can be told.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,6 +13,8 @@ pub mod meter;
 mod pause;
 mod serve;
 mod sleep;
+mod state;
+mod sync;
 mod takeover;
 mod tasks;
 #[cfg(test)]
@@ -39,6 +41,7 @@ use inbox::Inbox;
 pub use inbox::Order;
 pub use pause::{NoPause, Pause, Pauser};
 use serve::{End, serve};
+pub use state::{Ended, State};
 pub use takeover::Kernel;
 use takeover::{Taken, TakeoverError, take_over};
 
@@ -61,28 +64,6 @@ pub struct Job {
     pub kernel: Kernel,
     /// Where what is in flight is written down for the next agent.
     pub journal: PathBuf,
-}
-
-/// How far a LUN's thread has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It opens its volume and takes its ring over.
-    Starting,
-    /// Commands are being answered.
-    Serving,
-    /// It is over; everything it held is released.
-    Ended(Ended),
-}
-
-/// Why a LUN's thread ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// It was told to.
-    Stopped,
-    /// The backstore was removed.
-    Removed,
-    /// It could not go on; the text says why, and what to do.
-    Failed(String),
 }
 
 /// A running LUN, for the rest of the process.

@@ -8,11 +8,9 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
-use tokio::time::timeout;
-
-use super::State;
 use super::inbox::{Inbox, Order};
+use super::state::State;
+use super::sync::{timeout, watch};
 
 /// The pauses that a thread keeps.
 #[derive(Debug, Default)]

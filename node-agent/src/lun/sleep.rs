@@ -10,10 +10,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use lunette_tcmu::{Device, DeviceError, Interrupter};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use thiserror::Error;
 
 use super::alarm::Alarm;
+use super::sync::{consume, poll};
 
 /// A thread could not sleep.
 #[derive(Debug, Error)]
@@ -85,13 +86,16 @@ impl<'a> Sleep<'a> {
             Err(Errno::EINTR) => return Ok(()),
             Err(errno) => return Err(errno.into()),
         }
+        if fds[1].any().unwrap_or(false) {
+            self.alarm.take_event();
+        }
         // There is an event, or the device is gone: neither makes the read wait.
         if fds[0].any().unwrap_or(true) { self.consume().map(drop) } else { Ok(()) }
     }
 
     /// Takes the device's events, which tells too whether it is gone; whether there were any.
     fn consume(&self) -> Result<bool, SleepError> {
-        Ok(self.device.consume()?.is_some())
+        Ok(consume(self.device)?.is_some())
     }
 }
 

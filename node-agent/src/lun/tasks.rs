@@ -6,10 +6,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::alarm::Alarm;
+use super::sync::Mutex;
 
 /// Futures of one type, on one thread.
 pub struct Tasks<F> {

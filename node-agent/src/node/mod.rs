@@ -29,6 +29,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use instant::Pausers;
 pub use remote::{attach as attach_remote, detach as detach_remote, order as order_remote, unknown as unknown_lun};
+pub use wanted::check;
 
 use intent::Intent;
 use snapshots::Snapshots;

@@ -72,6 +72,18 @@ impl Wanted {
     }
 }
 
+/// Reads the Lun of a manifest as its worker would.
+///
+/// # Errors
+/// What in it can never be served.
+pub fn check(lun: &Lun) -> Result<(), String> {
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let derived = || identity::local_uid("", &text(&lun.metadata.namespace), &text(&lun.metadata.name), 0);
+    let uid = lun.metadata.uid.clone().unwrap_or_else(derived);
+    let uid = Uid::parse(&uid).map_err(|error| error.to_string())?;
+    Wanted::read(&uid, lun).map(drop).map_err(|trouble| trouble.message)
+}
+
 /// Whether nobody who may log in may write. LIO refuses a read-only initiator's writes by their declared
 /// direction alone, so the volume is opened read-only too where that harms nobody.
 fn only_readers(lun: &Lun) -> bool {

@@ -15,7 +15,7 @@ use k8s_openapi::jiff::Timestamp;
 use lunette_api::{Condition, Lun, LunSnapshot, LunSnapshotStatus, LunStatus, Target, conditions};
 
 pub use kubernetes::Kubernetes;
-pub use manifests::Manifests;
+pub use manifests::{Manifests, read_manifests};
 pub use pools::Pools;
 pub use presence::Presence;
 pub use view::{SecretData, View};

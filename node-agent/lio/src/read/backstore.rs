@@ -29,14 +29,21 @@ pub(super) fn find(fs: &dyn Configfs, uid: &Uid) -> Result<(HbaPlace, Foreign, O
     Ok((vacancy(fs, uid)?, foreign, None))
 }
 
-/// The HBAs to look into, the likeliest first.
+/// So many places a backstore may be from its derived one on. With a range of 1.6 billion, so many neighbours in a row
+/// are never met.
+const PLACES: usize = 8;
+
+/// The HBAs to look into, the likeliest first: its own places, also behind a neighbour that has gone since, and those
+/// of others. The rest of our range is other LUNs', and one LUN's way must not grow with their number.
 fn candidates(fs: &dyn Configfs, uid: &Uid) -> Result<Vec<HbaNumber>, ReadError> {
     let derived = HbaNumber::derived(uid);
     let ours = BackstoreName::of(uid);
     if directories(fs, &Node::hba(derived))?.iter().any(|name| name == ours.as_str()) {
         return Ok(vec![derived]);
     }
-    super::hbas(fs)
+    let own = std::iter::successors(Some(derived), |place| Some(place.next())).take(PLACES);
+    let of_others = super::hbas(fs)?.into_iter().filter(|hba| !hba.is_derived());
+    Ok(own.chain(of_others).collect())
 }
 
 /// The first place from the derived number on that is free: no such directory, or an empty one.

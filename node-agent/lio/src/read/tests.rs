@@ -47,6 +47,17 @@ fn empty_hbas_of_our_numbers_are_swept_and_no_others() {
 }
 
 #[test]
+fn a_backstore_is_found_behind_a_neighbour_that_has_gone() {
+    let fs = Fake::new();
+    let place = HbaNumber::derived(&uid()).next();
+    for node in [Node::hba(place), Node::device(place, &uid())] {
+        fs.mkdir(&node).unwrap();
+    }
+    let found = read(&fs);
+    assert_eq!((found.hba.number, found.export.backstore.is_some()), (place, true));
+}
+
+#[test]
 fn another_prefix_sees_another_tree() {
     let fs = kernel_with(&Export { backstore: None, ..export([]) }.without_luns());
     let other = IqnPrefix::parse("iqn.2026-01.com.example").unwrap();

@@ -24,7 +24,7 @@ fn receive(action: u8, id: &[u8]) -> Vec<u8> {
 }
 
 /// An identification descriptor CSCD of this unit, blocks of 512 bytes.
-fn own() -> Vec<u8> {
+pub fn own() -> Vec<u8> {
     [&[0xe4, 0, 0, 0, 1, 3, 0, 16], &NAA[..], &[0, 0, 0, 0, 0, 0, 2, 0]].concat()
 }
 
@@ -35,12 +35,12 @@ fn segment_of(source: u16, target: u16, blocks: u16, from: u64, to: u64) -> Vec<
         .concat()
 }
 
-fn segment(blocks: u16, from: u64, to: u64) -> Vec<u8> {
+pub fn segment(blocks: u16, from: u64, to: u64) -> Vec<u8> {
     segment_of(0, 0, blocks, from, to)
 }
 
 /// A LID1 list; `usage` is LIST ID USAGE.
-fn list1(id: u8, usage: u8, cscds: &[Vec<u8>], segments: &[Vec<u8>]) -> Vec<u8> {
+pub fn list1(id: u8, usage: u8, cscds: &[Vec<u8>], segments: &[Vec<u8>]) -> Vec<u8> {
     let (cscds, segments) = (cscds.concat(), segments.concat());
     let mut list = vec![id, usage << 3];
     list.extend(u16::try_from(cscds.len()).unwrap().to_be_bytes());
@@ -51,7 +51,7 @@ fn list1(id: u8, usage: u8, cscds: &[Vec<u8>], segments: &[Vec<u8>]) -> Vec<u8> 
 }
 
 /// A LID4 list.
-fn list4(id: u32, usage: u8, cscds: &[Vec<u8>], segments: &[Vec<u8>]) -> Vec<u8> {
+pub fn list4(id: u32, usage: u8, cscds: &[Vec<u8>], segments: &[Vec<u8>]) -> Vec<u8> {
     let (cscds, segments) = (cscds.concat(), segments.concat());
     let mut list = vec![0x01, usage << 3, 0, 0x20];
     list.resize(16, 0);

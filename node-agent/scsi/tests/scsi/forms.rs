@@ -1,23 +1,14 @@
 //! Every form of reading and writing, with any LBA, length, flags and expected transfer length: what each comes to is
-//! told by the rules of `docs/reference/scsi.md`, in the order in which the standards have them checked.
+//! told by the rules of `docs/reference/scsi.md` ([`crate::oracle`]), in the order in which the standards have them checked.
 
 use proptest::prelude::*;
 
-use crate::lun::{
-    INVALID_FIELD_IN_CDB, Lun, OUT_OF_RANGE, STALE, WRITE_PROTECTED, WRONG_EXPECTED_LENGTH, cdb10, cdb12, cdb16, cdb32,
-};
+use crate::lun::{Lun, STALE, cdb10, cdb12, cdb16, cdb32};
+use crate::oracle::{Kind, Volume};
 
 /// Blocks of the volume, and of the longest transfer.
 const BLOCKS: u64 = 64;
 const LONGEST: u32 = 32;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Read,
-    Write,
-    WriteAndVerify,
-    OrWrite,
-}
 
 /// A command in one of its forms: bytes of the CDB.
 type Form = (Kind, usize);
@@ -85,7 +76,7 @@ impl Step {
             Kind::Read => read,
             Kind::Write => write,
             Kind::WriteAndVerify => verify,
-            Kind::OrWrite => or,
+            _ => or,
         };
         match form {
             6 => {
@@ -104,62 +95,6 @@ impl Step {
         let named = 512 * usize::try_from(self.range().1.min(LONGEST + 2)).unwrap();
         named.saturating_add_signed(self.more)
     }
-
-    /// Why it is refused, if it is.
-    fn refusal(self, read_only: bool) -> Option<(u8, u8, u8)> {
-        let (lba, blocks) = self.range();
-        let writes = self.form.0 != Kind::Read;
-        if self.protect != 0 && self.form.1 != 6 {
-            Some(INVALID_FIELD_IN_CDB)
-        } else if writes && read_only {
-            Some(WRITE_PROTECTED)
-        } else if lba.checked_add(u64::from(blocks)).is_none_or(|end| end > BLOCKS) {
-            Some(OUT_OF_RANGE)
-        } else if blocks > LONGEST {
-            Some(INVALID_FIELD_IN_CDB)
-        } else if writes && self.expected_len() < blocks as usize * 512 {
-            Some(WRONG_EXPECTED_LENGTH)
-        } else {
-            None
-        }
-    }
-
-    /// What it makes of the blocks, if it is not refused.
-    fn apply(self, model: &mut [u8]) {
-        let (lba, blocks) = self.range();
-        let at = usize::try_from(lba).unwrap();
-        let range = &mut model[at..at + blocks as usize];
-        match self.form.0 {
-            Kind::Read => {}
-            Kind::Write | Kind::WriteAndVerify => range.fill(self.byte),
-            Kind::OrWrite => range.iter_mut().for_each(|block| *block |= self.byte),
-        }
-    }
-}
-
-fn blocks_of(model: &[u8]) -> Vec<u8> {
-    model.iter().flat_map(|byte| [*byte; 512]).collect()
-}
-
-fn check(lun: &Lun, model: &mut [u8], step: Step, read_only: bool) -> Result<(), TestCaseError> {
-    let len = step.expected_len();
-    let filling = if step.form.0 == Kind::Read { STALE } else { step.byte };
-    let ended = lun.run(&step.cdb(), &vec![filling; len]);
-    let sense = ended.outcome.sense.map(|sense| (sense.key as u8, sense.asc.0, sense.asc.1));
-    prop_assert_eq!(sense, step.refusal(read_only));
-    if sense.is_some() {
-        return Ok(());
-    }
-    if step.form.0 == Kind::Read {
-        let (lba, blocks) = step.range();
-        let at = usize::try_from(lba).unwrap();
-        let mut read = blocks_of(&model[at..at + blocks as usize]);
-        read.truncate(len);
-        prop_assert_eq!(ended.outcome.data_in.map(|n| n as usize), Some(read.len()).filter(|n| *n < len));
-        prop_assert_eq!(ended.valid(), read);
-    }
-    step.apply(model);
-    Ok(())
 }
 
 proptest! {
@@ -171,10 +106,10 @@ proptest! {
         read_only in prop::sample::select(vec![false, false, false, true]),
     ) {
         let lun = Lun::with(|g| g.read_only = read_only, |config| config.limits.max_transfer = LONGEST * 512);
-        let mut model = vec![0; usize::try_from(BLOCKS).unwrap()];
+        let mut volume = Volume::of(&lun, LONGEST as usize * 512);
         for step in steps {
-            check(&lun, &mut model, step, read_only)?;
+            let filling = if step.form.0 == Kind::Read { STALE } else { step.byte };
+            volume.run(&lun, &step.cdb(), &vec![filling; step.expected_len()]);
         }
-        prop_assert_eq!(lun.medium(0, 64), blocks_of(&model));
     }
 }

@@ -156,6 +156,7 @@ pub const LIST_LENGTH_ERROR: (u8, u8, u8) = (SenseKey::IllegalRequest as u8, 0x1
 pub const WRONG_EXPECTED_LENGTH: (u8, u8, u8) = (SenseKey::IllegalRequest as u8, 0x0e, 3);
 pub const OUT_OF_RANGE: (u8, u8, u8) = (SenseKey::IllegalRequest as u8, 0x21, 0);
 pub const WRITE_PROTECTED: (u8, u8, u8) = (SenseKey::DataProtect as u8, 0x27, 0);
+pub const SOFTWARE_WRITE_PROTECTED: (u8, u8, u8) = (SenseKey::DataProtect as u8, 0x27, 2);
 
 /// A CDB of 10 bytes with an LBA and a length.
 pub fn cdb10(code: u8, flags: u8, lba: u32, blocks: u16) -> Vec<u8> {

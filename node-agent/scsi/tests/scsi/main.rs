@@ -21,6 +21,7 @@ mod lun;
 mod mode;
 mod model;
 mod opcodes;
+mod oracle;
 mod orwrite;
 mod path_buffer;
 mod port_groups;

@@ -1,6 +1,6 @@
 //! A volume in RAM with a volatile cache, that can fail, wait, and lose power.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::future::poll_fn;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -98,6 +98,10 @@ impl Medium {
 
     pub fn bytes(&self) -> Vec<u8> {
         self.cached.borrow().clone()
+    }
+
+    pub fn borrow_bytes(&self) -> Ref<'_, Vec<u8>> {
+        self.cached.borrow()
     }
 
     pub fn count(&self, operation: &str) -> usize {

@@ -8,7 +8,7 @@ use crate::lun::{
 };
 
 /// A token command of this service action, list identifier and list length.
-fn command(action: u8, id: u32, len: usize) -> Vec<u8> {
+pub fn command(action: u8, id: u32, len: usize) -> Vec<u8> {
     let len = u32::try_from(len).unwrap().to_be_bytes();
     [&[0x83, action, 0, 0, 0, 0], &id.to_be_bytes()[..], &len, &[0, 0]].concat()
 }
@@ -19,7 +19,7 @@ fn ranges(list: &[(u64, u32)]) -> Vec<u8> {
 }
 
 /// The list of POPULATE TOKEN.
-fn populate(timeout: u32, flags: u8, kind: u32, list: &[(u64, u32)]) -> Vec<u8> {
+pub fn populate(timeout: u32, flags: u8, kind: u32, list: &[(u64, u32)]) -> Vec<u8> {
     let ranges = ranges(list);
     let len = u16::try_from(ranges.len()).unwrap();
     let mut p = (14 + len).to_be_bytes().to_vec();
@@ -32,7 +32,7 @@ fn populate(timeout: u32, flags: u8, kind: u32, list: &[(u64, u32)]) -> Vec<u8> 
 }
 
 /// The list of WRITE USING TOKEN.
-fn write(flags: u8, offset: u64, token: &[u8], list: &[(u64, u32)]) -> Vec<u8> {
+pub fn write(flags: u8, offset: u64, token: &[u8], list: &[(u64, u32)]) -> Vec<u8> {
     let ranges = ranges(list);
     let len = u16::try_from(ranges.len()).unwrap();
     let mut p = (534 + len).to_be_bytes().to_vec();
@@ -48,7 +48,7 @@ fn receive(lun: &Lun, id: u32) -> Vec<u8> {
     lun.data_in(&receive_cdb(id), 1024)
 }
 
-fn receive_cdb(id: u32) -> Vec<u8> {
+pub fn receive_cdb(id: u32) -> Vec<u8> {
     [&[0x84, 0x07], &id.to_be_bytes()[..], &[0, 0, 0, 0, 0, 0, 4, 0, 0, 0]].concat()
 }
 

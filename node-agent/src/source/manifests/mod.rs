@@ -30,6 +30,14 @@ const RESCAN: Duration = Duration::from_secs(5);
 /// What is written together is read together.
 const SETTLE: Duration = Duration::from_millis(50);
 
+/// The Luns of a text of manifests.
+///
+/// # Errors
+/// What is wrong with the first document that is.
+pub fn read_manifests(text: &str) -> Result<Vec<Lun>, String> {
+    parse::documents(text).map(|objects| objects.luns)
+}
+
 /// A directory of manifests.
 pub struct Manifests {
     directory: PathBuf,

@@ -26,6 +26,10 @@ pub struct Row {
     pub latency_p50: Option<f64>,
     /// The same for 99 of 100 commands.
     pub latency_p99: Option<f64>,
+    /// Seconds that half of the answers took no longer than until the kernel had them.
+    pub completion_p50: Option<f64>,
+    /// The same for 99 of 100.
+    pub completion_p99: Option<f64>,
     /// Which part of the time `spec.qos` held commands up: 0 to 1.
     pub held: f64,
     /// Threads that were started after the first, ever.
@@ -66,6 +70,7 @@ fn continues(then: &LunSample, now: &LunSample) -> bool {
 fn row(then: &LunSample, now: &LunSample, seconds: f64) -> Row {
     let rate = |count: fn(&LunSample) -> u64| float(count(now).saturating_sub(count(then))) / seconds;
     let latency = since(&then.latency, &now.latency);
+    let completion = since(&then.completion, &now.completion);
     Row {
         namespace: now.namespace.clone(),
         name: now.name.clone(),
@@ -80,6 +85,8 @@ fn row(then: &LunSample, now: &LunSample, seconds: f64) -> Row {
         written_bytes_per_second: rate(|lun| lun.written_bytes),
         latency_p50: quantile(&latency, 50),
         latency_p99: quantile(&latency, 99),
+        completion_p50: quantile(&completion, 50),
+        completion_p99: quantile(&completion, 99),
         held: (rate(|lun| lun.held) / 1e9).min(1.0),
         restarts: now.restarts,
     }

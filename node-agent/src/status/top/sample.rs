@@ -43,6 +43,8 @@ pub struct LunSample {
     /// How long commands that read, write or flush took from the ring to their answer: pairs of an upper bound in
     /// nanoseconds, and how many commands took no longer but longer than the bound before.
     pub latency: Vec<(u64, u64)>,
+    /// How long answers took until the kernel had them, in such pairs.
+    pub completion: Vec<(u64, u64)>,
 }
 
 impl Sample {
@@ -80,6 +82,7 @@ impl LunSample {
             held: counted.held,
             restarts: counted.restarts,
             latency: latency(counted).fine(),
+            completion: counted.completion.fine(),
         }
     }
 }

@@ -9,6 +9,7 @@
 
 mod blocks;
 mod command;
+pub mod hostile;
 mod kept;
 mod lies;
 mod memory;

@@ -1,0 +1,140 @@
+//! Storage whose operations end at once, or later by another thread; and what tells whether any of them runs.
+
+use std::sync::Arc;
+
+use futures::channel::oneshot;
+use lunette_backend::{Backend, Discard, Driver, Durability, Geometry, IoErrorKind, Result};
+use lunette_iobuf::DataBuf;
+use shuttle::rand::{Rng, thread_rng};
+use shuttle::sync::Mutex;
+use shuttle::thread;
+
+/// What is known of the operations of a LUN, whoever serves it.
+#[derive(Default)]
+pub struct Operations(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    running: u32,
+    begun: u32,
+    /// Someone relies on there being none.
+    still: u32,
+}
+
+impl Operations {
+    fn change<T>(&self, change: impl FnOnce(&mut Known) -> T) -> T {
+        change(&mut self.0.lock().expect("nobody panics in it"))
+    }
+
+    fn begin(&self) {
+        self.change(|known| {
+            assert_eq!(known.still, 0, "an operation begins in a pause");
+            known.running += 1;
+            known.begun += 1;
+        });
+    }
+
+    fn end(&self) {
+        self.change(|known| {
+            assert_eq!(known.still, 0, "an operation ran in a pause");
+            known.running -= 1;
+        });
+    }
+
+    /// From here on there must be none.
+    pub fn hold_still(&self) {
+        self.change(|known| {
+            assert_eq!(known.running, 0, "an operation runs in a pause");
+            known.still += 1;
+        });
+    }
+
+    /// There may be some again.
+    pub fn let_go(&self) {
+        self.change(|known| known.still -= 1);
+    }
+
+    /// How many there were, none of which runs.
+    pub fn all(&self) -> u32 {
+        self.change(|known| {
+            assert_eq!(known.running, 0, "an operation has outlived its thread");
+            known.begun
+        })
+    }
+}
+
+/// A volume of nothing.
+pub struct Storage {
+    operations: Arc<Operations>,
+    geometry: Geometry,
+}
+
+impl Storage {
+    pub fn new(operations: Arc<Operations>) -> Self {
+        let geometry = Geometry {
+            block_size: 512,
+            physical_block_size: 512,
+            discard_granularity: 0,
+            preferred_io: 0,
+            read_only: false,
+            volatile_cache: true,
+            discard: Discard::Unsupported,
+            thin: false,
+        };
+        Self { operations, geometry }
+    }
+
+    async fn operate(&self) {
+        self.operations.begin();
+        if thread_rng().gen_bool(0.5) {
+            let (done, ends) = oneshot::channel();
+            // Whoever waited may have left.
+            thread::spawn(move || {
+                let _ = done.send(());
+            });
+            let _ = ends.await;
+        }
+        self.operations.end();
+    }
+}
+
+impl Backend for Storage {
+    fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    fn size(&self) -> u64 {
+        1 << 20
+    }
+
+    fn refresh_size(&self) -> Result<u64> {
+        Ok(self.size())
+    }
+
+    async fn read(&self, _: u64, buf: DataBuf) -> Result<DataBuf> {
+        self.operate().await;
+        Ok(buf)
+    }
+
+    async fn write(&self, _: u64, buf: DataBuf, _: Durability) -> Result<DataBuf> {
+        self.operate().await;
+        Ok(buf)
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.operate().await;
+        Ok(())
+    }
+
+    async fn discard(&self, _: u64, _: u64) -> Result<()> {
+        Err(IoErrorKind::Unsupported.into())
+    }
+
+    async fn write_zeroes(&self, _: u64, _: u64, _: bool, _: Durability) -> Result<()> {
+        Err(IoErrorKind::Unsupported.into())
+    }
+
+    fn driver(&self) -> Option<&dyn Driver> {
+        None
+    }
+}
