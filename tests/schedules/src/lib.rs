@@ -10,6 +10,8 @@
 
 #[path = "../../../node-agent/src/lun/alarm.rs"]
 mod alarm;
+#[path = "../../../node-agent/src/lun/aside.rs"]
+mod aside;
 #[path = "../../../node-agent/src/lun/gate/mod.rs"]
 mod gate;
 #[path = "../../../node-agent/src/lun/inbox.rs"]

@@ -10,6 +10,7 @@ use lunette_tcmu::{Device, Journal, Ring};
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread::{self, JoinHandle, yield_now};
 
+use crate::aside::KernelSide;
 use crate::inbox::{Inbox, Order};
 use crate::pause::Pauser;
 use crate::serve::{End, serve};
@@ -59,7 +60,9 @@ impl Server {
                 ScsiDisk::new(Disk::new(Storage::new(operations)), Config::new(Identity::new([0x60; 16], "bench")));
             let (device, mut ring) = attach();
             progress.send_replace(State::Serving);
-            let end = serve(&unit, &device, &mut ring, &orders, Vec::new()).expect("an honest kernel");
+            // Nobody here gives commands up.
+            let side = KernelSide { device: &device, free: &|_| () };
+            let end = serve(&unit, side, &mut ring, &orders, Vec::new()).expect("an honest kernel");
             let ended = if end == End::Stopped { Ended::Stopped } else { Ended::Removed };
             progress.send_replace(State::Ended(ended));
         });
