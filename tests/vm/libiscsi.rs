@@ -1,15 +1,16 @@
-//! The suite of libiscsi against a LUN of ours: every one of its tests comes to what `libiscsi.expected` says.
+//! The suite of libiscsi against LUNs of ours: every one of its tests comes to what `libiscsi.expected` says.
 //!
-//! The LUN is small: then the suite sends no transfer that is longer than VPD page B0h allows, and sanitizes it soon.
-//! A result that is better than expected fails this test too, so that the file stays true. The suite logs in under two
-//! names and on two paths; what it prints is the only machine-readable thing about a skipped test.
+//! Several of its processes run side by side, each with some of its suites and a LUN of its own; so it takes a fraction of
+//! its time, and each suite has a LUN on which it has something to test. The LUNs are small: then the suite sanitizes
+//! them soon. A result that is better than expected fails this test too, so that the file stays true. The suite logs in
+//! under two names; what it prints is the only machine-readable thing about a skipped test.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use lunette_bed::{Context, GuestCommand, Result};
+use lunette_bed::{Context, GuestCommand, Process, Result};
 
 use super::initiator::target;
 use super::manifest::{lun_in, pool};
@@ -22,6 +23,35 @@ const LONG: Duration = Duration::from_secs(800);
 /// The names under which the suite logs in unless told otherwise.
 const INITIATORS: [&str; 2] =
     ["iqn.2007-10.com.github:sahlberg:libiscsi:iscsi-test", "iqn.2007-10.com.github:sahlberg:libiscsi:iscsi-test-2"];
+
+/// What runs beside the others: some of the suite's tests, on a LUN that suits them.
+struct Lane {
+    /// The LUN's name.
+    lun: &'static str,
+    /// More fields of each initiator, and of the Lun.
+    initiator: &'static str,
+    spec: &'static str,
+    /// One process each: patterns of its tests, `SUITE` or `SUITE.TEST` as fnmatch(3) has them.
+    tests: &'static [&'static str],
+    /// By how many paths it logs in.
+    paths: usize,
+}
+
+const PLAIN: Lane = Lane { lun: "", initiator: "", spec: "", tests: &[], paths: 1 };
+
+/// All suites, each in one lane, so that lanes take about the same time.
+const LANES: [Lane; 8] = [
+    Lane { lun: "sanitized", tests: &["S*", "WriteSame16"], ..PLAIN },
+    Lane { lun: "two-paths", tests: &["[iIMNT]*"], paths: 2, ..PLAIN },
+    Lane { lun: "written", tests: &["[CU]*", "Write[!S]*"], ..PLAIN },
+    Lane { lun: "same", tests: &["WriteSame10.*[!d]", "WriteSame10.*ed"], ..PLAIN },
+    Lane { lun: "verified", tests: &["[EOPV]*"], ..PLAIN },
+    Lane { lun: "read", tests: &["Re[!a]*", "Read[!O]*"], ..PLAIN },
+    // Where a physical block is a logical one, the suite expects of GET LBA STATUS what it asks for.
+    Lane { lun: "large-blocks", spec: ", blockSize: 4096", tests: &["G*"], ..PLAIN },
+    // It has no UNMAP either, of which WriteSame10.UnmapUntilEnd expects what nobody should do.
+    Lane { lun: "read-only", initiator: ", readOnly: true", tests: &["ReadO*", "WriteSame10.*nd"], ..PLAIN },
+];
 
 /// Test name to result.
 type Results = BTreeMap<String, Outcome>;
@@ -39,26 +69,38 @@ pub fn libiscsi_finds_what_is_expected(context: &Context) -> Result<()> {
     let site = Site::shared(context)?;
     site.apply("pool.yaml", &pool())?;
     let agent = site.start_agent()?;
-    let initiators = INITIATORS.map(|name| format!("{{iqn: '{name}'}}")).join(", ");
-    site.apply("suite.yaml", &lun_in("files", "suite", "16Mi", &initiators, ", reclaimPolicy: Delete"))?;
-    let lun = site.wait_ready("suite", true)?;
-    let url = format!("iscsi://{}/{}/0", site.portal(), target(&lun)?);
-    let printed = run(&site, &url)?;
-    let found = parse(&printed)?;
-    compare(&expected()?, &found).with_context(|| format!("the suite printed\n{printed}"))?;
+    LANES.iter().try_for_each(|lane| apply(&site, lane))?;
+    LANES.iter().try_for_each(|lane| site.wait_ready(lane.lun, true).map(drop))?;
+    let began = Instant::now();
+    let running = LANES.iter().map(|lane| start(&site, lane)).collect::<Result<Vec<_>>>()?;
+    let mut found = Results::new();
+    let mut all = String::new();
+    for (lane, process) in LANES.iter().zip(running) {
+        let printed = process.wait()?.ok()?;
+        found.append(&mut parse(&printed).with_context(|| format!("on {} the suite printed\n{printed}", lane.lun))?);
+        all += &printed;
+    }
+    say(&format!("libiscsi's suite took {} s", began.elapsed().as_secs()));
+    compare(&expected()?, &found).with_context(|| format!("the suite printed\n{all}"))?;
     site.end(agent)
 }
 
-/// Runs the suite on the client; the lines that say what came of its tests.
-fn run(site: &Site, url: &str) -> Result<String> {
-    let script = format!(
-        "stdbuf -oL iscsi-test-cu -t ALL --dataloss --allow-sanitize {url} {url} >/bed/libiscsi.log 2>&1; \
-         grep -E '^Suite: |^  Test: |^passed|^FAILED|SKIPPED|^ +[0-9]+[.] |Run Summary|FAILED|^Elapsed' /bed/libiscsi.log"
-    );
-    let began = Instant::now();
-    let printed = site.client.must(GuestCommand::shell(&script).patience(LONG))?;
-    say(&format!("libiscsi's suite took {} s", began.elapsed().as_secs()));
-    Ok(printed)
+fn apply(site: &Site, lane: &Lane) -> Result<()> {
+    let initiators = INITIATORS.map(|name| format!("{{iqn: '{name}'{}}}", lane.initiator)).join(", ");
+    let more = format!(", reclaimPolicy: Delete{}", lane.spec);
+    site.apply(&format!("{}.yaml", lane.lun), &lun_in("files", lane.lun, "16Mi", &initiators, &more))
+}
+
+/// Runs a lane's tests on the client; it prints the lines that say what came of them.
+fn start(site: &Site, lane: &Lane) -> Result<Process> {
+    let Lane { lun, tests, paths, .. } = lane;
+    let urls = format!(" iscsi://{}/{}/0", site.portal(), target(&site.lun(lun)?)?).repeat(*paths);
+    let run =
+        |tests: &&str| format!("stdbuf -oL iscsi-test-cu -t 'ALL.{tests}' --dataloss --allow-sanitize {urls}; echo; ");
+    let all: String = tests.iter().map(run).collect();
+    let telling = "^Suite: |^  Test: |^passed|passed$|FAILED|SKIPPED|^ +[0-9]+[.] |Run Summary|^Elapsed";
+    let line = format!("{{ {all}}} 2>&1 | tee /bed/libiscsi-{lun}.log | grep -E '{telling}'");
+    site.client.spawn(&format!("libiscsi-{lun}"), GuestCommand::shell(&line).patience(LONG))
 }
 
 /// What CUnit prints: `Suite: NAME`, then `  Test: NAME ...`, whatever the test says, and how it ended at the end of a
@@ -79,10 +121,12 @@ fn parse(printed: &str) -> Result<Results> {
             }
         }
         skipped |= line.contains("[SKIPPED]");
-        let outcome = match line.trim_end() {
-            line if line.ends_with("passed") && skipped => Outcome::Skip,
-            line if line.ends_with("passed") => Outcome::Pass,
-            line if line.ends_with("FAILED") => Outcome::Fail,
+        // So it can here.
+        let says = |outcome| line.trim_end().ends_with(outcome) || line.starts_with(outcome);
+        let outcome = match () {
+            () if says("passed") && skipped => Outcome::Skip,
+            () if says("passed") => Outcome::Pass,
+            () if says("FAILED") => Outcome::Fail,
             _ => continue,
         };
         if let Some(name) = test.take() {
@@ -134,7 +178,7 @@ mod tests {
 
     #[test]
     fn what_the_suite_prints_is_understood() {
-        let printed = "Suite: Read10\n  Test: Simple ...passed\n  Test: Async ...    [SKIPPED] no\npassed\n\
+        let printed = "Suite: Read10\n  Test: Simple ...passed\n  Test: Async ...    [SKIPPED] no\npassed    [FAILED] to clean up\n\
                        Suite: Sanitize\n  Test: Reset ...    [FAILED] READ16 failed\nFAILED\n    1. file.c:9  - 0 == 1\n";
         let found = parse(printed).unwrap();
         let expected =

@@ -82,7 +82,7 @@ pub const TESTS: &[Test] = &[
     ),
     Test::new("vm::bad_input_is_refused_with_a_reason", bad_input::bad_input_is_refused_with_a_reason).mostly_once(),
     Test::new("vm::what_a_node_lacks_is_said", lacking::what_a_node_lacks_is_said).mostly_once(),
-    Test::new("vm::libiscsi_finds_what_is_expected", libiscsi::libiscsi_finds_what_is_expected).long(),
+    Test::new("vm::libiscsi_finds_what_is_expected", libiscsi::libiscsi_finds_what_is_expected),
     Test::new("vm::tools_and_file_systems_find_what_they_expect", tools::tools_and_file_systems_find_what_they_expect)
         .once(),
     Test::new("vm::qemu_shares_a_lun_and_boots_from_it", qemu::qemu_shares_a_lun_and_boots_from_it).once(),
