@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use lunette_bed::{Context, GuestCommand, Process, Result};
-use nix::sys::signal::Signal;
 
 use super::manifest::{lun_in, pool, pool_at};
 use super::site::{SOON, SPARE, Site, patiently, say};
@@ -86,7 +85,7 @@ impl Disk {
 fn attach(site: &Site) -> Result<(Process, String, String)> {
     let spare = pool_at("spare", &format!("path: {SPARE}/pool, io: Direct"));
     site.apply("pools.yaml", &(pool() + &spare))?;
-    let agent = site.start_agent_again_and_again()?;
+    let agent = site.start_agent()?;
     let (_, well) = site.attach("well", "64Mi", "")?;
     let client = format!("{{iqn: '{}'}}", site.client.initiator_name());
     site.apply("ill.yaml", &lun_in("spare", "ill", &format!("{SIZE}Mi"), &client, ""))?;
@@ -178,12 +177,7 @@ fn hangs(site: &Site, disk: &Disk) -> Result<()> {
     })?;
     let beside = p99(site, &well)?;
     nobody_waits_but_storage(site)?;
-    // What was given up still has its buffers when the agent dies, and nobody else may get them.
-    agent.signal(Signal::SIGKILL)?;
-    let next = site.start_agent_again_and_again()?;
     disk.go_on(site)?;
-    agent.wait()?;
-    let agent = next;
     for io in [writer, reader] {
         io.wait()?.ok().context("I/O that was given up and tried again")?;
     }
