@@ -29,15 +29,21 @@ const TROUBLES: &[&str] = &[
 /// such flags out of nothing (EFLAGS 22941702, with bits that no processor has); no program in the guest can.
 const EMULATOR: &str = "exc_debug_kernel";
 
+/// Memory that was asked for without waiting and was not there: whoever asks so has another way, and where memory is
+/// made scarce on purpose this is said, with a stack.
+const SCARCE: [&str; 2] = ["page allocation failure", "GFP_NOWAIT"];
+
 /// The lines of `log` that tell of trouble, in order.
 pub fn troubles(log: &str) -> Vec<String> {
-    let mut of_emulator = false;
+    let mut trace_is_news = false;
     let mut found = Vec::new();
-    for line in log.lines().filter(|line| TROUBLES.iter().any(|trouble| line.contains(trouble))) {
-        let its_trace = of_emulator && line.contains("Call Trace");
-        of_emulator = line.contains("WARNING:") && line.contains(EMULATOR);
-        if !its_trace && !of_emulator {
-            found.push(line.to_owned());
+    for line in log.lines() {
+        let emulator = line.contains("WARNING:") && line.contains(EMULATOR);
+        if emulator || SCARCE.iter().all(|part| line.contains(part)) {
+            trace_is_news = true;
+        } else if TROUBLES.iter().any(|trouble| line.contains(trouble)) {
+            let its_trace = std::mem::take(&mut trace_is_news) && line.contains("Call Trace");
+            found.extend((!its_trace).then(|| line.to_owned()));
         }
     }
     found
@@ -66,5 +72,15 @@ mod tests {
 [    2.0] WARNING: CPU: 1 PID: 12 at drivers/target/target_core_user.c:100 tcmu_x+0x1/0x2 [target_core_user]
 [    2.1] Call Trace:";
         assert_eq!(troubles(log).len(), 2);
+    }
+
+    #[test]
+    fn memory_that_nobody_waits_for_may_be_scarce() {
+        let log = "[    1.0] kworker/0:13: page allocation failure: order:0, mode:0x40810(GFP_NOWAIT|__GFP_COMP), nodemask=(null)
+[    1.1] CPU: 0 PID: 321 Comm: kworker/0:13 Not tainted
+[    1.2] Call Trace:
+[    2.0] fio: page allocation failure: order:0, mode:0xcc0(GFP_KERNEL), nodemask=(null)
+[    2.1] Call Trace:";
+        assert_eq!(troubles(log), ["[    2.1] Call Trace:"]);
     }
 }
