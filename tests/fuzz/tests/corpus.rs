@@ -7,7 +7,7 @@ use lunette_fuzz::GAMES;
 
 #[test]
 fn every_input_that_was_kept_is_played_to_its_end() {
-    for (name, play) in GAMES {
+    for (name, play) in GAMES.iter().copied() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
         let inputs = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         let mut played = 0;
