@@ -1,7 +1,6 @@
 //! What `src/lun/sync.rs` names, as a scheduler has it: whoever waits gives others their turn, and a time limit may
 //! pass at any moment or never.
 
-use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::os::fd::AsFd;
@@ -19,20 +18,11 @@ pub use shuttle::sync::Mutex;
 pub use shuttle::sync::atomic::{AtomicU8, AtomicU64};
 use shuttle::thread::yield_now;
 
-/// More sleeps than this, one after another, that the bell has ended before they began: it rings by itself.
-const RINGS: u32 = 100;
-
-/// As poll(2): it returns when there is something, or perhaps when a limit has passed. The second descriptor is the
-/// bell's.
+/// As poll(2): it returns when there is something, or perhaps when a limit has passed.
 pub fn poll(fds: &mut [PollFd<'_>], limit: PollTimeout) -> nix::Result<libc::c_int> {
-    thread_local!(static RUNG: Cell<u32> = const { Cell::new(0) });
-    let mut rung = RUNG.get();
     loop {
         let ready = nix::poll::poll(fds, PollTimeout::ZERO)?;
-        rung = if fds[1].any().unwrap_or(false) { rung + 1 } else { 0 };
-        assert!(rung < RINGS, "an event that nobody takes ends every sleep");
         if ready > 0 || (limit.is_some() && thread_rng().gen_bool(0.3)) {
-            RUNG.set(rung);
             return Ok(ready);
         }
         yield_now();
