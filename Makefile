@@ -11,7 +11,7 @@ VERSION = $(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 BED = $(TARGET)/release/lunette-bed
 
-.PHONY: help demo test test-all bench unit bed-test build lint fmt crds reference images manifests deny clean
+.PHONY: help demo test test-all bench unit bed-test build fuzzers lint fmt crds reference images manifests deny clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -35,6 +35,10 @@ unit: ## the tests that need nothing but Rust
 
 build: ## the release binaries
 	$(CARGO) build --release --workspace
+
+fuzzers: ## the rooms' fuzzers, on stable Rust: the rooms are compiled once more, so that libFuzzer sees what an input reaches
+	RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/tests/fuzz/watched" \
+	$(CARGO) build --release --package lunette-fuzz --features engine --bins
 
 lint: ## formatting, clippy with warnings denied, cargo-deny where it is installed
 	$(CARGO) fmt --all --check
