@@ -156,7 +156,7 @@ fn what_is_before_it_is_read(site: &Site, ill: &str) -> Result<()> {
 
 fn hangs(site: &Site, disk: &Disk) -> Result<()> {
     let (agent, well, ill) = attach(site)?;
-    let errors = site.errors_so_far()?;
+    let (errors, dropped) = (site.errors_so_far()?, dropped_sessions(site)?);
     let usual = p99(site, &well)?;
     let name = ill.trim_start_matches("/dev/").to_owned();
     site.client.must(format!("echo {} >/sys/block/{name}/device/timeout", PATIENCE.as_secs()))?;
@@ -188,10 +188,14 @@ fn hangs(site: &Site, disk: &Disk) -> Result<()> {
         beside.as_secs_f64() / usual.as_secs_f64()
     ));
     site.no_io_errors_since(&errors)?;
-    let dropped = site.client.must("dmesg | grep 'detected conn error' || true")?;
-    ensure!(dropped.is_empty(), "the client has dropped its session:\n{dropped}");
+    ensure!(dropped_sessions(site)? == dropped, "the client has dropped its session:\n{}", dropped_sessions(site)?);
     nothing_waits_for_ever(site, agent.pid())?;
     site.end(agent)
+}
+
+/// What the client's kernel says of sessions that it gave up; tests before this one cut the node's power.
+fn dropped_sessions(site: &Site) -> Result<String> {
+    site.client.must("dmesg | grep 'detected conn error' || true")
 }
 
 fn io(site: &Site, line: &str) -> Result<Process> {
