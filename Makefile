@@ -22,7 +22,7 @@ demo: build ## tell the story: from nothing to a LUN that is served, crashed, gr
 test: unit build ## everything: unit tests, a real API server, VMs with both kernels
 	$(BED) test --kernel 6.1 --kernel 6.12 --lanes $(LANES)
 
-test-all: unit build ## the same, and the tests that take minutes each
+test-all: unit build ## the same, the tests that take minutes each, and on both kernels all that one is enough for otherwise
 	$(BED) test --all --kernel 6.1 --kernel 6.12 --lanes $(LANES)
 
 bench: build ## what a command costs, in instructions, beside other targets; writes docs/performance.md (root)
