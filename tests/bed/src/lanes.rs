@@ -7,7 +7,7 @@
 mod schedule;
 
 use crate::Result;
-use crate::runner::{self, Context, Due, Report, Test};
+use crate::runner::{self, Context, Due, Outcome, Report, Test};
 use crate::setup::{Ground, Kernel};
 use anyhow::{Context as _, anyhow, bail, ensure};
 use nix::sys::prctl::set_pdeathsig;
@@ -60,14 +60,14 @@ fn settle(report: &mut Report, due: &Due, answer: &Answer) {
     print!("{}", answer.lines);
     // Whoever watches wants the line now; a closed output is found out at the end.
     let _ = std::io::stdout().flush();
-    report.count(due, answer.passed);
+    report.count(due, &answer.outcome);
 }
 
 /// What a lane said of one test.
 #[derive(Debug)]
 struct Answer {
     lines: String,
-    passed: bool,
+    outcome: Outcome,
 }
 
 /// A lane's process.
@@ -93,26 +93,26 @@ impl Lane {
         eprintln!("bed: {} ...", due.title());
         let mut lines = String::new();
         match self.exchange(due, &mut lines) {
-            Ok(passed) => (Answer { lines, passed }, Some(self)),
+            Ok(outcome) => (Answer { lines, outcome }, Some(self)),
             Err(error) => {
-                let title = due.title();
-                lines += &format!("\n     {title} FAILED: its process ended: {error:#}\n");
+                let reason = format!("its process ended: {error:#}");
+                lines += &format!("\n     {} FAILED: {reason}\n", due.title());
                 // It ended, or is of no use.
                 let _ = self.process.kill().and_then(|()| self.process.wait());
-                (Answer { lines, passed: false }, None)
+                (Answer { lines, outcome: Err(reason) }, None)
             }
         }
     }
 
-    fn exchange(&mut self, due: &Due, lines: &mut String) -> Result<bool> {
+    fn exchange(&mut self, due: &Due, lines: &mut String) -> Result<Outcome> {
         writeln!(self.requests, "{} {}", due.kernel, due.test.name())?;
         loop {
             let from = lines.len();
             ensure!(self.answers.read_line(lines)? > 0, "it said no verdict");
             if let Some(verdict) = lines[from..].strip_prefix(VERDICT) {
-                let passed = verdict.trim() == verdict_of(true);
+                let outcome = outcome_of(verdict.trim());
                 lines.truncate(from);
-                return Ok(passed);
+                return Ok(outcome);
             }
         }
     }
@@ -140,14 +140,21 @@ pub fn serve(ground: &Ground, tests: &[Test]) -> Result<()> {
         // What the tests of one room share is of no use to the next.
         context.take_if(|(context, of)| context.kernel() != kernel || *of != room);
         let (context, _) = context.get_or_insert_with(|| (Context::new(ground.clone(), kernel), room));
-        let passed = runner::run_one(context, &test);
-        println!("{VERDICT}{}", verdict_of(passed));
+        println!("{VERDICT}{}", verdict_of(&runner::run_one(context, &test)));
     }
     Ok(())
 }
 
-fn verdict_of(passed: bool) -> &'static str {
-    if passed { "passed" } else { "failed" }
+/// `passed`, or `failed` and why.
+fn verdict_of(outcome: &Outcome) -> String {
+    outcome.as_ref().map_or_else(|reason| format!("failed {reason}"), |()| "passed".to_owned())
+}
+
+fn outcome_of(verdict: &str) -> Outcome {
+    match verdict.strip_prefix("failed") {
+        None if verdict == "passed" => Ok(()),
+        reason => Err(reason.unwrap_or(verdict).trim().to_owned()),
+    }
 }
 
 fn parse(line: &str, tests: &[Test]) -> Result<(Kernel, Test)> {
@@ -160,4 +167,17 @@ fn parse(line: &str, tests: &[Test]) -> Result<(Kernel, Test)> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Whole between any two statements.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_says_what_a_test_came_to() {
+        for outcome in [Ok(()), Err("still after 120s: there is no LUN".to_owned())] {
+            assert_eq!(outcome_of(&verdict_of(&outcome)), outcome);
+        }
+        assert!(outcome_of("something else").is_err());
+    }
 }

@@ -25,6 +25,11 @@ const LAST_GRACE: Duration = Duration::from_secs(120);
 const SHOWN_LINES: usize = 25;
 /// How much of a line: some daemons write whole objects on one.
 const SHOWN_COLUMNS: usize = 300;
+/// How much of a reason is told again at the end.
+const TOLD_COLUMNS: usize = 900;
+
+/// What a test came to: why it failed, in one line, if it did.
+pub type Outcome = std::result::Result<(), String>;
 
 /// A test: its name, such as `vm::survives_a_power_cut`, and what it does.
 #[derive(Debug, Clone, Copy)]
@@ -164,27 +169,27 @@ pub fn due<'a>(tests: &'a [Test], kernels: &'a [Kernel]) -> impl Iterator<Item =
 #[derive(Debug, Default)]
 pub struct Report {
     passed: u32,
-    /// The titles of those that did not.
+    /// The titles of those that did not, and why.
     failed: Vec<String>,
 }
 
 impl Report {
     /// Counts a test.
-    pub fn count(&mut self, due: &Due, passed: bool) {
-        if passed {
-            self.passed += 1;
-        } else {
-            self.failed.push(due.title());
+    pub fn count(&mut self, due: &Due, outcome: &Outcome) {
+        match outcome {
+            Ok(()) => self.passed += 1,
+            Err(reason) => self.failed.push(format!("{}: {reason}", due.title())),
         }
     }
 
-    /// Says which tests failed and, alone on the last line, how many: programs read it.
+    /// Says which tests failed and why, for those who see the end of a long output only, and, alone on the last line, how many:
+    /// programs read it.
     ///
     /// # Errors
     /// When a test failed, or none ran.
     pub fn conclude(&self) -> Result<()> {
         println!();
-        self.failed.iter().for_each(|title| println!("FAILED: {title}"));
+        self.failed.iter().for_each(|failed| println!("FAILED: {failed}"));
         println!("{} passed, {} failed", self.passed, self.failed.len());
         match (self.passed, self.failed.len()) {
             (_, 1..) => bail!("some tests failed"),
@@ -214,13 +219,16 @@ pub fn run(ground: &Ground, tests: &[Test], kernels: &[Kernel]) -> Report {
     for due in due(tests, kernels) {
         current.take_if(|context| context.kernel != due.kernel);
         let context = current.get_or_insert_with(|| Context::new(ground.clone(), due.kernel));
-        report.count(&due, run_one(context, &due.test));
+        report.count(&due, &run_one(context, &due.test));
     }
     report
 }
 
-/// Runs a test and prints its lines; whether it passed.
-pub fn run_one(context: &Context, test: &Test) -> bool {
+/// Runs a test and prints its lines; what it came to.
+///
+/// # Errors
+/// When the test fails.
+pub fn run_one(context: &Context, test: &Test) -> Outcome {
     print!("test {} ... ", Due { test: *test, kernel: context.kernel }.title());
     // A test can take minutes: its name should be there while it does.
     let _ = std::io::stdout().flush();
@@ -231,16 +239,22 @@ pub fn run_one(context: &Context, test: &Test) -> bool {
             println!("ok ({})", elapsed(started));
             // Nobody needs the logs of a passed test.
             drop(recent_logs());
-            true
+            Ok(())
         }
         Err(error) => {
             println!("FAILED ({})", elapsed(started));
             println!("     reason: {error:#}");
             context.drop_shared();
             show_recent_logs();
-            false
+            Err(in_one_line(&format!("{error:#}")))
         }
     }
+}
+
+/// The beginning of a reason: what follows it are mostly logs.
+fn in_one_line(reason: &str) -> String {
+    let line = reason.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" | ");
+    line.chars().take(TOLD_COLUMNS).collect()
 }
 
 /// Runs a test on a thread of its own. One that takes too long has its VMs and daemons taken away, upon which its
@@ -324,13 +338,19 @@ mod tests {
 
     #[test]
     fn a_run_without_a_test_is_no_success() {
-        let of = |outcomes: &[bool]| {
+        let of = |outcomes: &[Outcome]| {
             let (mut report, due) = (Report::default(), Due { test: TESTS[0], kernel: Kernel::V6_1 });
-            outcomes.iter().for_each(|passed| report.count(&due, *passed));
+            outcomes.iter().for_each(|outcome| report.count(&due, outcome));
             report.conclude()
         };
         assert!(of(&[]).is_err());
-        assert!(of(&[true, false, true]).is_err());
-        assert!(of(&[true, true]).is_ok());
+        assert!(of(&[Ok(()), Err("a reason".to_owned()), Ok(())]).is_err());
+        assert!(of(&[Ok(()), Ok(())]).is_ok());
+    }
+
+    #[test]
+    fn a_reason_is_told_in_one_line() {
+        assert_eq!(in_one_line("it should be\n  this\n\nbut is that\n"), "it should be | this | but is that");
+        assert_eq!(in_one_line(&"é".repeat(2 * TOLD_COLUMNS)).chars().count(), TOLD_COLUMNS);
     }
 }

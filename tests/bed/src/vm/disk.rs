@@ -118,6 +118,9 @@ impl DiskSpec {
     }
 
     /// The log is what counts: neither file is flushed on the host.
+    ///
+    /// Requests that wait are not merged: up to `IOV_MAX` pieces are merged into one, and with the header that blklogwrites
+    /// adds to each there would be more than the host writes at once. Such a write fails, and leaves a hole in the log.
     fn logged_arguments(&self, folder: &Path) -> Vec<String> {
         let (name, path, log) = (&self.name, self.path(folder), self.log(folder));
         let file = |node: &str, path: &Path| {
@@ -131,7 +134,7 @@ impl DiskSpec {
             "-blockdev".to_owned(),
             format!("driver=blklogwrites,node-name={name},file={name}-data,log={name}-log"),
             "-device".to_owned(),
-            format!("virtio-blk-pci,drive={name},serial={name},discard=off,write-zeroes=off,write-cache=on"),
+            format!("virtio-blk-pci,drive={name},serial={name},discard=off,write-zeroes=off,write-cache=on,request-merging=off"),
         ]
         .to_vec()
     }
