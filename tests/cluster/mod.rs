@@ -19,6 +19,7 @@ mod refusals;
 mod served;
 mod site;
 
+use lunette_bed::Kernel::{V6_1, V6_12};
 use lunette_bed::Test;
 
 /// All of them.
@@ -57,10 +58,11 @@ pub const TESTS: &[Test] = &[
     Test::new(
         "cluster::a_lun_is_a_disk_of_the_nodes_that_it_lists",
         attach::a_lun_is_a_disk_of_the_nodes_that_it_lists,
-    ),
+    )
+    .mostly_on(V6_1),
     Test::without_vm("cluster::csi_writes_its_own_only", csi::csi_writes_its_own_only),
     Test::without_vm("cluster::a_volume_lives_from_claim_to_deletion", csi::a_volume_lives_from_claim_to_deletion),
-    Test::without_vm("cluster::csi_sanity_finds_no_fault", csi::csi_sanity_finds_no_fault),
+    Test::without_vm("cluster::csi_sanity_finds_no_fault", csi::csi_sanity_finds_no_fault).long(),
     Test::new("cluster::csi_sanity_finds_no_fault_on_a_node", csi::csi_sanity_finds_no_fault_on_a_node).once(),
     Test::new("cluster::a_volume_is_brought_to_pods_of_two_nodes", csi::a_volume_is_brought_to_pods_of_two_nodes)
         .once(),
@@ -70,8 +72,8 @@ pub const TESTS: &[Test] = &[
     )
     .once(),
     Test::without_vm("cluster::sidecars_do_what_claims_ask", csi::sidecars_do_what_claims_ask),
-    Test::new("cluster::twenty_luns_are_ready_soon", served::twenty_luns_are_ready_soon),
-    Test::new("cluster::an_agent_that_was_down_catches_up", served::an_agent_that_was_down_catches_up).mostly_once(),
+    Test::new("cluster::twenty_luns_are_ready_soon", served::twenty_luns_are_ready_soon).mostly_on(V6_12),
+    Test::new("cluster::an_agent_that_was_down_catches_up", served::an_agent_that_was_down_catches_up).mostly_on(V6_1),
     Test::new("cluster::an_agent_needs_no_api_server_to_start", served::an_agent_needs_no_api_server_to_start)
-        .mostly_once(),
+        .mostly_on(V6_1),
 ];

@@ -18,7 +18,7 @@ use super::site::{SOON, Site, say};
 
 const ROUNDS: usize = 10;
 /// Records that each round waits for.
-const RECORDS: usize = 12;
+const RECORDS: usize = 6;
 /// How the client notices that the node is gone: a ping every second, given up after two. By default both take five.
 const IMPATIENT: [&str; 2] = ["node.conn[0].timeo.noop_out_interval = 1", "node.conn[0].timeo.noop_out_timeout = 2"];
 /// A record is this long; the writers' regions are this many records long.

@@ -1,5 +1,5 @@
 //! Our declarations of the wire against the published ones, which are fetched as pinned Go modules
-//! (`tests/tools/csi`): every message, field, enum value and call, in both directions.
+//! (`tests/tools`): every message, field, enum value and call, in both directions.
 
 mod facts;
 
@@ -35,7 +35,7 @@ const LEFT_OUT: [&str; 7] = [
 ];
 
 fn csi_is_declared_as_published(context: &Context) -> Result<()> {
-    let folder = context.ground().go_module("csi", "github.com/container-storage-interface/spec")?;
+    let folder = context.ground().go_module("github.com/container-storage-interface/spec")?;
     let mut published = facts(&published(&folder, "csi.proto")?, CSI);
     for name in LEFT_OUT {
         ensure!(published.forget(name), "{name} is left out here, but it is not published: take it off the list");
@@ -44,14 +44,14 @@ fn csi_is_declared_as_published(context: &Context) -> Result<()> {
 }
 
 fn registration(context: &Context) -> Result<()> {
-    let folder = context.ground().go_module("csi", "k8s.io/kubelet")?.join("pkg/apis/pluginregistration/v1");
+    let folder = context.ground().go_module("k8s.io/kubelet")?.join("pkg/apis/pluginregistration/v1");
     let package = "pluginregistration";
     same(&facts(&ours()?, package), &facts(&published(&folder, "api.proto")?, package))
 }
 
 /// The comparison itself: each kind of difference is one.
 fn a_difference_is_seen(context: &Context) -> Result<()> {
-    let folder = context.ground().go_module("csi", "github.com/container-storage-interface/spec")?;
+    let folder = context.ground().go_module("github.com/container-storage-interface/spec")?;
     let text = std::fs::read_to_string(folder.join("csi.proto")).context("reading the published csi.proto")?;
     let published = facts(&published(&folder, "csi.proto")?, CSI);
     for (from, to) in [

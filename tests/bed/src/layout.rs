@@ -25,7 +25,7 @@ impl Layout {
     /// When no directory from the current one upwards holds `tests/tools`, or the cache cannot be made.
     pub fn find() -> Result<Layout> {
         let here = std::env::current_dir().context("reading the current directory")?;
-        let Some(checkout) = here.ancestors().find(|dir| dir.join("tests/tools/kubernetes/go.mod").exists()) else {
+        let Some(checkout) = here.ancestors().find(|dir| dir.join("tests/tools/go.mod").exists()) else {
             bail!("{} is not inside a Lunette checkout: change into one and run this again", here.display());
         };
         let cache = std::env::var_os(CACHE_VARIABLE).map_or_else(|| checkout.join("target/bed"), PathBuf::from);

@@ -169,7 +169,7 @@ fn sidecar_image(bed: &Bed, program: &str, module: &str) -> Result<Image> {
 
 /// The version of a module of the sidecars.
 pub fn pinned(bed: &Bed, module: &str) -> Result<String> {
-    let file = bed.ground().layout().tools().join("sidecars/go.mod");
+    let file = bed.ground().layout().tools().join("go.mod");
     let text = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
     let version = text.lines().find_map(|line| line.trim().strip_prefix(module)?.strip_prefix(' '));
     Ok(version.with_context(|| format!("{} does not pin {module}", file.display()))?.to_owned())

@@ -8,7 +8,7 @@ const KINDS: &str = "github.com/kubernetes-csi/external-snapshotter/client/v8";
 
 /// Makes the kinds and starts the controller, beside the cluster's other controllers.
 pub fn start(bed: &Bed, plane: &ControlPlane) -> Result<Daemon> {
-    let folder = bed.ground().go_module("sidecars", KINDS)?.join("config/crd");
+    let folder = bed.ground().go_module(KINDS)?.join("config/crd");
     let files = std::fs::read_dir(&folder).with_context(|| format!("listing {}", folder.display()))?;
     for file in files {
         let path = file?.path();

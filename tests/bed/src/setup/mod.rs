@@ -90,12 +90,12 @@ impl Ground {
         programs::path(&self.layout, name)
     }
 
-    /// The folder of a Go module, `path`, as `tests/tools/FOLDER` pins it; fetched where it is not there yet.
+    /// The folder of a Go module, `path`, as `tests/tools` pins it; fetched where it is not there yet.
     ///
     /// # Errors
     /// When `go` cannot fetch it.
-    pub fn go_module(&self, folder: &str, path: &str) -> Result<PathBuf> {
-        programs::module(&self.layout, folder, path)
+    pub fn go_module(&self, path: &str) -> Result<PathBuf> {
+        programs::module(&self.layout, path)
     }
 }
 
