@@ -16,7 +16,7 @@ BED = $(TARGET)/release/lunette-bed
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
-demo: build ## tell the story: from nothing to a LUN that is served, crashed, grown and removed
+demo: build ## tell the story: Helm, volumes of pods, a crash, a client outside, and back to nothing
 	$(BED) demo
 
 test: unit build ## everything: unit tests, a real API server, VMs with both kernels

@@ -1,89 +1,75 @@
-//! What stands before the story begins: a control plane, two VMs, the network between them.
+//! What stands before the story begins: a cluster of two nodes, a client outside it; and how its people type commands.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use lunette_bed::exec::Output;
-use lunette_bed::{
-    Bed, Context, ControlPlane, ControlPlaneSpec, Daemon, GuestCommand, Process, Result, Step, Vm, VmSpec, host,
-};
+use lunette_bed::{Context, Result, Step, Vm, VmSpec, host};
+
+use crate::cluster::installed::site::Installed;
 
 /// How long something that takes a moment may take under emulation.
-pub const SOON: Duration = Duration::from_secs(40);
+pub const SOON: Duration = Duration::from_secs(60);
 /// Who the client is, as `manifests/examples/lun.yaml` says.
-pub const CLIENT: &str = "iqn.2026-01.io.example:client";
-/// Where the pool is, as `manifests/examples/pool-directory.yaml` says.
-pub const POOL: &str = "/var/lib/lunette/pool";
+const CLIENT: &str = "iqn.2026-01.io.example:client";
+/// What the administrator says to the chart.
+const VALUES: &str = include_str!("values.yaml");
+/// What Helm installs that has to run.
+const WORKLOADS: [&str; 3] = ["daemonset/lunette-node", "deployment/lunette-operator", "deployment/lunette-csi"];
 
 /// Everything that takes part.
 pub struct Stage {
-    // Dropped in this order: what runs before what it runs on.
-    pub agent: Option<Process>,
-    operator: Option<Daemon>,
-    pub node: Vm,
-    pub client: Vm,
-    plane: ControlPlane,
-    bed: Bed,
+    cluster: Installed,
 }
 
 impl Stage {
-    /// Starts the control plane and boots both VMs.
+    /// Starts the control plane, and boots the nodes and the client.
     pub fn set(step: &Step, context: &Context) -> Result<Stage> {
-        let bed = context.bed()?;
-        let plane = ControlPlane::start(&bed, ControlPlaneSpec::new())?;
-        let [node, client] = Vm::boot_all(&bed, [VmSpec::new("node-1"), VmSpec::new("client").initiator(CLIENT)])?;
-        client.start_iscsid()?;
-        step.say("a Kubernetes API server (1.37), and two VMs with a stock Debian kernel:");
-        let stage = Stage { agent: None, operator: None, node, client, plane, bed };
-        stage.on_node(step, "uname -sr")?;
+        let cluster = Installed::bare(context, VmSpec::new("client").initiator(CLIENT))?;
+        step.say("a Kubernetes 1.37; kubelets and containerd in VMs with a stock Debian kernel:");
+        let stage = Stage { cluster };
+        stage.kubectl(step, "get nodes")?;
+        step.does("node-a#", "uname -sr", || stage.cluster.nodes[0].vm().run("uname -sr"))?;
         Ok(stage)
     }
 
-    /// Installs Lunette and starts its two programs.
-    pub fn install(&mut self, step: &Step) -> Result<()> {
-        self.kubectl(step, "apply --server-side -f manifests/crds -f manifests/install.yaml")?;
-        self.quietly("wait --for=condition=Established crd --all --timeout=30s")?;
-        step.say(
-            "no container engine here: operator and agent run as processes, each with the token of its ServiceAccount",
-        );
-        self.start_operator()?;
-        self.on_node(step, &format!("mkdir -p {POOL}"))?;
-        self.start_agent()?;
-        self.kubectl(step, "wait --for=create lunnode/node-1 --timeout=30s")?;
-        self.kubectl(step, "wait --for=condition=Ready lunnode/node-1 --timeout=30s")?;
-        self.kubectl(step, "get lunnodes").map(drop)
+    /// Installs Lunette from its chart. The pool is there before the provisioner first asks what pools hold, which it does
+    /// every minute.
+    pub fn install(&self, step: &Step) -> Result<()> {
+        step.say("admin$ cat values.yaml");
+        VALUES.lines().filter(|line| !line.starts_with('#')).for_each(|line| step.say(&format!("| {line}")));
+        self.helm(step, "install lunette charts/lunette --create-namespace --values tests/demo/values.yaml")?;
+        self.kubectl(step, "apply -f manifests/examples/pool-directory.yaml")?;
+        for workload in WORKLOADS {
+            self.quietly(&format!("rollout status {workload} -n lunette-system --timeout=300s"))?;
+        }
+        self.kubectl(step, "get pods -n lunette-system")?;
+        self.quietly("wait lunnodes --all --for=jsonpath={.status.pools.local.ready}=true --timeout=120s")?;
+        self.kubectl(step, "get lunpools,lunnodes,storageclasses").map(drop)
     }
 
-    fn start_operator(&mut self) -> Result<()> {
-        let token = self.plane.kubectl_must(["create", "token", "lunette-operator", "-n", "lunette-system"])?;
-        let kubeconfig = self.plane.kubeconfig_for_token("operator", &token)?;
-        let mut command = self.bed.command(self.binary("lunette-operator"));
-        command.args(["controller", "--identity", "operator-0", "--listen", "127.0.0.1:8080"]);
-        command.env("KUBECONFIG", kubeconfig);
-        self.operator = Some(Daemon::start(&self.bed, "operator", command)?);
-        Ok(())
+    /// The client outside the cluster.
+    pub fn client(&self) -> &Vm {
+        &self.cluster.client
     }
 
-    /// Starts the agent on the node.
-    pub fn start_agent(&mut self) -> Result<()> {
-        let token = self.plane.token_for_node_sa("lunette-system", "lunette-node", "node-1")?;
-        let kubeconfig = self.plane.kubeconfig_for_token("agent", &token)?;
-        let portal = format!("{}:3260", self.node.ipv4());
-        let line = format!("exec {} serve --node node-1 --portal {portal}", self.binary("lunette-node").display());
-        let command = GuestCommand::shell(&line).env("KUBECONFIG", &kubeconfig.display().to_string());
-        self.agent = Some(self.node.spawn("agent", command)?);
-        Ok(())
+    /// A node's machine.
+    pub fn node(&self, name: &str) -> Result<&Vm> {
+        let node = self.cluster.nodes.iter().find(|node| node.name() == name);
+        Ok(node.with_context(|| format!("no node {name}"))?.vm())
     }
 
-    fn binary(&self, name: &str) -> PathBuf {
-        let folder = std::env::var_os("LUNETTE_BINARIES").map(PathBuf::from);
-        folder.unwrap_or_else(|| self.checkout().join("target/release")).join(name)
+    /// The nodes' names.
+    pub fn node_names(&self) -> impl Iterator<Item = &str> {
+        self.cluster.nodes.iter().map(|node| node.name())
     }
 
-    fn checkout(&self) -> &Path {
-        self.bed.ground().layout().checkout()
+    /// Types a `helm` command that has to succeed.
+    pub fn helm(&self, step: &Step, arguments: &str) -> Result<String> {
+        let shown = format!("helm -n lunette-system {arguments}");
+        step.does("admin$", &shown, || self.cluster.helm().run(shell_words(arguments).iter().map(String::as_str)))
     }
 
     /// Types a `kubectl` command that has to succeed.
@@ -104,33 +90,43 @@ impl Stage {
 
     /// A `kubectl` in the checkout, so that paths are those of the repository.
     pub fn kubectl_command(&self, arguments: &str) -> Result<Command> {
-        let mut command = self.plane.kubectl_command()?;
+        let mut command = self.cluster.plane.kubectl_command()?;
         command.current_dir(self.checkout());
-        let words = shell_words(arguments);
-        command.args(words);
+        command.args(shell_words(arguments));
         Ok(command)
+    }
+
+    fn checkout(&self) -> &Path {
+        self.cluster.bed.ground().layout().checkout()
+    }
+
+    /// Types a command in the application's pod that has to succeed.
+    pub fn in_app(&self, step: &Step, script: &str) -> Result<String> {
+        self.kubectl(step, &format!("exec deploy/app -- sh -c '{script}'"))
     }
 
     /// Types a command on the client that has to succeed.
     pub fn on_client(&self, step: &Step, line: &str) -> Result<String> {
-        step.does("client#", line, || self.client.run(line))
+        step.does("client#", line, || self.client().run(line))
     }
 
     /// Types a command on the client that has to fail; what it said.
     pub fn refused_on_client(&self, step: &Step, line: &str) -> Result<String> {
-        step.types("client#", line, || self.client.run(line))?.refused()
+        step.types("client#", line, || self.client().run(line))?.refused()
     }
 
-    /// Types a command on the node that has to succeed.
-    pub fn on_node(&self, step: &Step, line: &str) -> Result<String> {
-        step.does("node-1#", line, || self.node.run(line))
+    /// Types a command on a node that has to succeed.
+    pub fn on_node(&self, step: &Step, name: &str, line: &str) -> Result<String> {
+        step.does(&format!("{name}#"), line, || self.node(name)?.run(line))
     }
 
-    /// Looks into both kernels' logs.
+    /// Looks into all kernels' logs.
     pub fn kernels_are_clean(&self, step: &Step) -> Result<()> {
-        self.node.dmesg_must_be_clean().context("node-1")?;
-        self.client.dmesg_must_be_clean().context("client")?;
-        step.say("no warning, oops or hung task in either log");
+        for name in self.node_names() {
+            self.node(name)?.dmesg_must_be_clean().context(name.to_owned())?;
+        }
+        self.client().dmesg_must_be_clean().context("client")?;
+        step.say("no warning, oops or hung task in the logs of node-a, node-b and client");
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use lunette_bed::{Result, Step};
 
-use super::life::{Served, set_password, wait_disk};
+use super::outside::{Served, set_password, wait_disk};
 use super::stage::Stage;
 
 const STRANGER: &str = "iqn.2026-01.io.example:stranger";

@@ -152,7 +152,8 @@ fn list(repertoire: &Repertoire, filter: &str) -> Result<()> {
 
 fn run_on_ground(repertoire: &Repertoire, verb: Verb) -> Result<()> {
     let extent = match verb {
-        Verb::Demo { .. } | Verb::Bench { .. } | Verb::Shell { .. } => Extent::ControlPlane,
+        Verb::Bench { .. } | Verb::Shell { .. } => Extent::ControlPlane,
+        Verb::Demo { .. } => Extent::Cluster,
         _ => Extent::Everything,
     };
     let ground = Ground::prepare(&Layout::find()?, extent).context("setting up")?;

@@ -11,13 +11,44 @@ use std::time::{Duration, Instant};
 
 const EVERY: Duration = Duration::from_secs(10);
 
+/// Says about every ten seconds that something still runs, until it is dropped.
+#[derive(Debug)]
+pub struct Ticker {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ticker {
+    /// Begins; the first line comes after ten seconds.
+    #[must_use]
+    pub fn start(what: &str) -> Ticker {
+        let (started, line) = (Instant::now(), what.to_owned());
+        let (stop, stopped) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("bed: {line} ... still running, {}", elapsed(started));
+            }
+        });
+        Ticker { stop: Some(stop), thread: Some(thread) }
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // It only prints; if it panicked, there is nothing to save.
+            let _ = thread.join();
+        }
+    }
+}
+
 /// A running stage. Dropping it without [`Stage::done`] says that the stage did not finish.
 #[derive(Debug)]
 pub struct Stage {
     what: String,
     started: Instant,
-    stop: Option<Sender<()>>,
-    ticker: Option<JoinHandle<()>>,
+    ticker: Option<Ticker>,
 }
 
 impl Stage {
@@ -25,16 +56,9 @@ impl Stage {
     #[must_use]
     pub fn begin(what: impl Display) -> Stage {
         let what = what.to_string();
-        let started = Instant::now();
         eprintln!("bed: {what} ...");
-        let (stop, stopped) = mpsc::channel();
-        let line = what.clone();
-        let ticker = std::thread::spawn(move || {
-            while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
-                eprintln!("bed: {line} ... still running, {}", elapsed(started));
-            }
-        });
-        Stage { what, started, stop: Some(stop), ticker: Some(ticker) }
+        let ticker = Ticker::start(&what);
+        Stage { what, started: Instant::now(), ticker: Some(ticker) }
     }
 
     /// Ends the stage well.
@@ -43,13 +67,8 @@ impl Stage {
     }
 
     fn end(&mut self, verdict: &str) {
-        if self.stop.take().is_none() {
-            return;
-        }
-        if let Some(ticker) = self.ticker.take() {
-            // The ticker only prints; if it panicked, there is nothing to save.
-            let _ = ticker.join();
-        }
+        let Some(ticker) = self.ticker.take() else { return };
+        drop(ticker);
         eprintln!("bed: {} ... {verdict} {}", self.what, elapsed(self.started));
     }
 }

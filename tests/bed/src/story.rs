@@ -6,7 +6,7 @@
 
 use crate::Result;
 use crate::exec::Output;
-use crate::progress::elapsed;
+use crate::progress::{Ticker, elapsed};
 use anyhow::bail;
 use std::time::Instant;
 
@@ -37,7 +37,10 @@ impl Story {
         self.steps += 1;
         println!("\n-- {}. {title}", self.steps);
         let started = Instant::now();
-        match tell(&Step { _private: () }) {
+        let ticker = Ticker::start(title);
+        let told = tell(&Step { _private: () });
+        drop(ticker);
+        match told {
             Ok(value) => {
                 println!("   [ok] {title} ({})", elapsed(started));
                 Some(value)

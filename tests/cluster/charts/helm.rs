@@ -71,7 +71,7 @@ impl<'a> Helm<'a> {
     fn command(&self) -> Result<Command> {
         let home = self.bed.folder().join("helm");
         let mut helm = self.bed.command(self.bed.ground().program("helm")?);
-        helm.args(["--namespace", SYSTEM]);
+        helm.current_dir(self.checkout()).args(["--namespace", SYSTEM]);
         for (variable, folder) in
             [("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data")]
         {

@@ -7,7 +7,7 @@ use super::super::site::{SYSTEM, patiently};
 use super::site::Installed;
 
 /// What Lunette makes on a node: targets, volumes, sockets for the kubelet, mounts, records and sessions.
-const LEFT: &str = "\
+pub const LEFT: &str = "\
 find /sys/kernel/config/target -name '*lunette*'
 ls /var/lib/lunette/pool /var/lib/lunette/plain/pool | grep -v -e ':$' -e '^$'
 find /var/lib/kubelet/plugins_registry /var/lib/kubelet/plugins/csi.lunette.io -name '*.sock' 2>/dev/null

@@ -4,7 +4,7 @@
 mod claims;
 mod client;
 mod figures;
-mod gone;
+pub mod gone;
 mod groups;
 mod served;
 pub mod site;

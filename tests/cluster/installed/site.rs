@@ -59,6 +59,13 @@ pub struct Installed {
 impl Installed {
     /// Makes it.
     pub fn up(context: &Context) -> Result<Installed> {
+        let site = Installed::bare(context, VmSpec::new("client"))?;
+        site.install()?;
+        Ok(site)
+    }
+
+    /// The cluster as it is before Lunette comes, with a client like this.
+    pub fn bare(context: &Context, client: VmSpec) -> Result<Installed> {
         let bed = context.bed()?;
         let disk = images::disk(&bed, &[our_images(&bed)?.as_slice(), &sidecar_images(&bed)?].concat())?;
         let plane = ControlPlane::start(&bed, ControlPlaneSpec::new().with_controllers())?;
@@ -66,7 +73,7 @@ impl Installed {
             |name| VmSpec::new(name).disk(DiskSpec::empty("data", 4 << 30)).disk(DiskSpec::empty("plain", 1 << 30));
         let specs = [node("node-a"), node("node-b")];
         let (nodes, client) = std::thread::scope(|scope| {
-            let client = scope.spawn(|| Vm::boot(&bed, VmSpec::new("client")));
+            let client = scope.spawn(|| Vm::boot(&bed, client));
             let nodes = ClusterNode::boot_all(&bed, &plane, specs, &disk);
             (nodes, client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
@@ -77,7 +84,6 @@ impl Installed {
             node.vm().start_iscsid()?;
             node.vm().must(GuestCommand::shell(PREPARE).env("DATA", DATA))?;
         }
-        site.install()?;
         Ok(site)
     }
 

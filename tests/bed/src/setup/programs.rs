@@ -31,9 +31,8 @@ const CONTROL_PLANE: &[Program] = &[
     ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
 ];
 
-/// What the tests run besides.
-const PROGRAMS: &[Program] = &[
-    ("csi-sanity", "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity"),
+/// What a cluster needs besides, on which volumes are provisioned, with Helm to install them.
+const CLUSTER: &[Program] = &[
     ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
     ("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
     ("kubelet", "k8s.io/kubernetes/cmd/kubelet"),
@@ -45,21 +44,35 @@ const PROGRAMS: &[Program] = &[
     ("helm", "helm.sh/helm/v4/cmd/helm"),
 ];
 
+/// What only tests run.
+const TESTS: &[Program] = &[("csi-sanity", "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity")];
+
 /// Which programs a run needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
     /// Those of a bare control plane.
     ControlPlane,
+    /// Those of a cluster with nodes.
+    Cluster,
     /// All.
     Everything,
 }
 
+impl Extent {
+    fn programs(self) -> &'static [&'static [Program]] {
+        match self {
+            Extent::ControlPlane => &[CONTROL_PLANE],
+            Extent::Cluster => &[CONTROL_PLANE, CLUSTER],
+            Extent::Everything => &[CONTROL_PLANE, CLUSTER, TESTS],
+        }
+    }
+}
+
 /// Builds the programs that are missing.
 pub fn ensure(layout: &Layout, extent: Extent) -> Result<()> {
-    let more = if extent == Extent::Everything { PROGRAMS } else { &[] };
     let folder = folder(layout)?;
     // One command for each set: the compiler is kept busy while a program is linked.
-    for programs in [CONTROL_PLANE, more] {
+    for programs in extent.programs() {
         let missing: Vec<Program> = programs.iter().filter(|(name, _)| !folder.join(name).exists()).copied().collect();
         if !missing.is_empty() {
             let names = missing.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
@@ -71,7 +84,7 @@ pub fn ensure(layout: &Layout, extent: Extent) -> Result<()> {
 
 /// Where the built program `name` is.
 pub fn path(layout: &Layout, name: &str) -> Result<PathBuf> {
-    if ![CONTROL_PLANE, PROGRAMS].concat().iter().any(|(known, _)| *known == name) {
+    if !Extent::Everything.programs().concat().iter().any(|(known, _)| *known == name) {
         bail!("tests/tools builds no program named {name:?}");
     }
     let built = folder(layout)?.join(name);
@@ -135,7 +148,7 @@ mod tests {
     fn every_program_is_imported_by_tools_go() {
         let layout = Layout::find().expect("tests run inside the checkout");
         let tools = std::fs::read_to_string(layout.tools().join("tools.go")).expect("it is there");
-        for (name, package) in [CONTROL_PLANE, PROGRAMS].concat() {
+        for (name, package) in Extent::Everything.programs().concat() {
             assert!(tools.contains(&format!("_ \"{package}\"")), "{name} is not pinned");
         }
     }

@@ -1,13 +1,13 @@
-//! The LUN's life: asked for, used, grown, deleted.
+//! A LUN for a client outside the cluster: asked for, used, grown, deleted.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use lunette_bed::{Result, Step};
 use serde_json::Value;
 
-use super::stage::{POOL, SOON, Stage};
+use super::stage::{SOON, Stage};
 
 /// The LUN, as a client must know it.
 pub struct Served {
@@ -16,9 +16,9 @@ pub struct Served {
     pub wwid: String,
 }
 
-/// Applies the examples, and watches the LUN become ready.
+/// Applies the example, and watches the LUN become ready.
 pub fn apply(step: &Step, stage: &Stage) -> Result<Served> {
-    stage.kubectl(step, "apply -f manifests/examples/pool-directory.yaml -f manifests/examples/lun.yaml")?;
+    stage.kubectl(step, "apply -f manifests/examples/lun.yaml")?;
     watch_until_ready(step, stage)?;
     let lun: Value = serde_json::from_str(&stage.quietly("get lun disk -o json")?)?;
     let text = |pointer: &str| lun.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
@@ -79,7 +79,7 @@ pub fn wait_disk(stage: &Stage, lun: &Served) -> Result<String> {
         "for d in /sys/block/sd*; do [ \"$(cat $d/device/wwid)\" = {} ] && echo /dev/${{d##*/}}; done | grep /dev/",
         lun.wwid
     );
-    stage.client.wait_for(find, SOON)
+    stage.client().wait_for(find, SOON)
 }
 
 /// A file system, and files whose checksums are kept.
@@ -95,24 +95,16 @@ pub fn grow(step: &Step, stage: &Stage, disk: &str) -> Result<()> {
     stage.kubectl(step, "patch lun disk --type merge -p '{\"spec\":{\"size\":\"2Gi\"}}'")?;
     stage.kubectl(step, "wait lun/disk --for=jsonpath={.status.capacity}=2147483648 --timeout=40s")?;
     stage.on_client(step, "iscsiadm -m session --rescan")?;
-    stage.client.wait_for(format!("[ $(blockdev --getsize64 {disk}) = 2147483648 ]"), SOON)?;
+    stage.client().wait_for(format!("[ $(blockdev --getsize64 {disk}) = 2147483648 ]"), SOON)?;
     stage.on_client(step, &format!("resize2fs {disk}"))?;
     stage
         .on_client(step, "df -h /mnt && cd /mnt && sha256sum --quiet -c /tmp/checksums && echo all files intact")
         .map(drop)
 }
 
-/// Unmounted, logged out, deleted: configfs and the pool hold nothing of ours.
+/// Unmounted, logged out, deleted.
 pub fn delete(step: &Step, stage: &Stage, lun: &Served) -> Result<()> {
     stage.on_client(step, "umount /mnt")?;
     stage.on_client(step, &format!("iscsiadm -m node -T {} --logout", lun.target))?;
-    stage.kubectl(step, "delete -f manifests/examples/lun.yaml --timeout=60s")?;
-    stage.kubectl(step, "delete -f manifests/examples/pool-directory.yaml --timeout=60s")?;
-    let configfs = stage.on_node(step, "find /sys/kernel/config/target -name '*lunette*'")?;
-    let pool = stage.on_node(step, &format!("ls -A {POOL}"))?;
-    if configfs.is_empty() && pool.is_empty() {
-        step.say("configfs and the pool directory hold nothing of ours");
-        return Ok(());
-    }
-    bail!("left behind:\n{configfs}\n{pool}")
+    stage.kubectl(step, "delete -f manifests/examples/lun.yaml --timeout=60s").map(drop)
 }
