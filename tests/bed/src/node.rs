@@ -115,6 +115,21 @@ impl ClusterNode {
         self.start_containerd()
     }
 
+    /// Cuts its power and switches it on again; `boot` is what its own boot scripts would do before the kubelet starts.
+    ///
+    /// # Errors
+    /// When it does not come up, or `boot` fails.
+    pub fn power_cycle(&self, bed: &Bed, plane: &ControlPlane, boot: &str) -> Result<()> {
+        self.vm.power_cut()?;
+        // Their connections went with the guest.
+        self.programs.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.vm.power_on()?;
+        self.vm.must(boot)?;
+        self.vm.start_iscsid()?;
+        self.start(bed)?;
+        self.wait_ready(plane)
+    }
+
     /// Waits until the API server has it as Ready.
     ///
     /// # Errors

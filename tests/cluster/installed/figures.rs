@@ -27,6 +27,7 @@ pub fn pods_with_new_volumes_run_soon(context: &Context) -> Result<()> {
         site.delete_pod(&name)?;
         site.delete_claim(&name)?;
     }
+    println!("     calls took on average: {}", means(&site)?);
     waits.sort();
     let seconds = |at: usize| waits[at].as_secs_f64();
     println!(
@@ -62,6 +63,40 @@ pub fn fifty_claims_at_once_are_bound(context: &Context) -> Result<()> {
     site.plane.kubectl_must(["delete", "pvc", "-n", "prod", "-l", "many=yes", "--timeout=240s"])?;
     let none = |luns: &Value| luns["items"].as_array().is_some_and(Vec::is_empty);
     site.plane.wait_for_json(["luns", "-n", SYSTEM], PATIENCE, none).map(drop)
+}
+
+/// What callers measured of CSI's calls: the sidecars' and the kubelets' own counts.
+fn means(site: &Installed) -> Result<String> {
+    let pods = site.plane.get_json(["pods", "-n", SYSTEM, "-l", "app.kubernetes.io/name=lunette-csi"])?;
+    let pod = pods["items"][0]["metadata"]["name"].as_str().context("no pod of lunette-csi")?;
+    let mut pages = Vec::new();
+    for port in [8081, 8082] {
+        pages.push(format!("/api/v1/namespaces/{SYSTEM}/pods/{pod}:{port}/proxy/metrics"));
+    }
+    pages.extend(site.nodes.iter().map(|node| format!("/api/v1/nodes/{}/proxy/metrics", node.name())));
+    let mut all = String::new();
+    for page in pages {
+        all.push_str(&site.plane.kubectl_must(["get", "--raw", &page])?);
+        all.push('\n');
+    }
+    let sum = |name: &str, method: &str| -> f64 {
+        let of = |line: &&str| line.starts_with(name) && line.contains(&format!("/{method}\""));
+        all.lines().filter(of).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    };
+    let methods = [
+        ("csi_sidecar", "CreateVolume"),
+        ("csi_sidecar", "ControllerPublishVolume"),
+        ("csi", "NodeStageVolume"),
+        ("csi", "NodePublishVolume"),
+        ("csi", "NodeUnstageVolume"),
+        ("csi_sidecar", "ControllerUnpublishVolume"),
+        ("csi_sidecar", "DeleteVolume"),
+    ];
+    let mean = |(by, method): (&str, &str)| {
+        let [took, calls] = ["sum", "count"].map(|what| sum(&format!("{by}_operations_seconds_{what}"), method));
+        format!("{method} {:.2} s of {calls}", took / calls)
+    };
+    Ok(methods.map(mean).join(", "))
 }
 
 /// All requests that the API server has answered.

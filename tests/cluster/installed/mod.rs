@@ -6,6 +6,7 @@ mod client;
 mod figures;
 pub mod gone;
 mod groups;
+mod outages;
 mod served;
 pub mod site;
 mod snapshot_controller;
@@ -40,5 +41,11 @@ pub const TESTS: &[Test] = &[
         .long(),
     Test::new("installed::fifty_claims_at_once_are_bound", figures::fifty_claims_at_once_are_bound).once().long(),
     Test::new("installed::pods_with_new_volumes_run_soon", figures::pods_with_new_volumes_run_soon).once().long(),
+    Test::new("installed::a_node_that_is_cut_off_loses_its_volumes", outages::a_node_that_is_cut_off_loses_its_volumes)
+        .once()
+        .long(),
+    Test::new("installed::a_node_that_reboots_keeps_its_volumes", outages::a_node_that_reboots_keeps_its_volumes)
+        .once()
+        .long(),
     Test::new("installed::nothing_is_left_after_an_uninstallation", gone::nothing_is_left).once(),
 ];

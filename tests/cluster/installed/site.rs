@@ -25,6 +25,10 @@ const PREPARE: &str = "\
 modprobe loop && mkfs.xfs -q -f /dev/vda && mkfs.ext4 -q /dev/vdb && mkdir -p $DATA && mount /dev/vda $DATA &&
 mkdir -p $DATA/pool $DATA/plain && mount /dev/vdb $DATA/plain && mkdir $DATA/plain/pool";
 
+/// What its boot scripts do each time.
+pub const REMOUNT: &str = "\
+modprobe loop && mkdir -p /var/lib/lunette && mount /dev/vda /var/lib/lunette && mount /dev/vdb /var/lib/lunette/plain";
+
 /// What the administrator says to the chart: its classes, and one of each sidecar, which costs an emulated node less than
 /// two.
 const VALUES: &str = "\
