@@ -97,11 +97,15 @@ impl Installed {
         let values = self.bed.folder().join("values.yaml");
         std::fs::write(&values, VALUES).context("writing the values")?;
         let values = values.display().to_string();
-        let install = ["install", "lunette", &chart, "--create-namespace", "--values", &values];
-        helm.run([install.as_slice(), &["--wait", "--timeout", TIMEOUT]].concat())?.ok()?;
+        helm.run(["install", "lunette", &chart, "--create-namespace", "--values", &values])?.ok()?;
         self.plane.ensure_namespace("prod")?;
+        self.plane.kubectl_must(["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"])?;
+        // Before the provisioner looks for the first time what pools hold: it looks again after a minute.
         self.apply(&pool("fast", |_| ()))?;
         self.apply(&pool("plain", |spec| spec["directory"]["path"] = json!(format!("{DATA}/plain/pool"))))?;
+        for workload in ["daemonset/lunette-node", "deployment/lunette-operator", "deployment/lunette-csi"] {
+            self.plane.kubectl_must(["rollout", "status", workload, "-n", SYSTEM, "--timeout", TIMEOUT])?;
+        }
         for node in &self.nodes {
             let ready = |lun_node: &Value| {
                 ["fast", "plain"].iter().all(|pool| lun_node["status"]["pools"][pool]["ready"] == true)
