@@ -132,14 +132,25 @@ impl Machine {
     /// Holds a disk that nobody uses, so that nobody begins to while it is taken away. `O_EXCL` on a block device
     /// fails while it is mounted (in any mount namespace), swap, or a part of LVM or RAID (open(2)).
     ///
+    /// `None` for a disk that the kernel has given up, as it does with one whose session does not come back: nobody can
+    /// open that (`sd_open`), nor write to it what is left to be written. Somebody who uses it is found even so, since
+    /// the kernel looks for that first (`bdev_open`).
+    ///
     /// # Errors
     /// [`DiskError::InUse`] if somebody does.
-    pub fn claim(&self, disk: &Disk) -> Result<File, DiskError> {
+    pub fn claim(&self, disk: &Disk) -> Result<Option<File>, DiskError> {
         let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_EXCL.bits()).open(&disk.path);
-        opened.map_err(|error| match error.kind() {
-            ErrorKind::ResourceBusy => DiskError::InUse { path: disk.path.clone() },
-            _ => DiskError::Io { what: "open", path: disk.path.clone(), error },
-        })
+        match opened {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == ErrorKind::ResourceBusy => Err(DiskError::InUse { path: disk.path.clone() }),
+            Err(error) if is_no_such_device(&error) && self.is_given_up(disk) => Ok(None),
+            Err(error) => Err(DiskError::Io { what: "open", path: disk.path.clone(), error }),
+        }
+    }
+
+    /// Whether the kernel has ended its attempts to reach the disk (`scsi_device_online`).
+    fn is_given_up(&self, disk: &Disk) -> bool {
+        matches!(self.is_running(disk).1.as_str(), "offline" | "transport-offline")
     }
 
     /// Takes a disk away from the kernel. One that is gone is no failure.
@@ -205,6 +216,10 @@ fn optional<T>(read: io::Result<T>, path: &Path) -> Result<Option<T>, DiskError>
         Err(error) if gone(&error) => Ok(None),
         Err(error) => Err(DiskError::Io { what: "read", path: path.to_owned(), error }),
     }
+}
+
+fn is_no_such_device(error: &io::Error) -> bool {
+    error.raw_os_error().map(Errno::from_raw) == Some(Errno::ENXIO)
 }
 
 fn write(path: &Path, text: &str, what: &'static str) -> Result<(), DiskError> {

@@ -73,7 +73,8 @@ impl<C: Commands> OpenIscsi<C> {
     }
 
     /// Takes the disk away unless it is in use, ends the session if no other disk is behind it, and forgets the
-    /// target. The disk that there was, if any. What is gone already is no failure.
+    /// target. The disk that there was, if any. What is gone already is no failure, and of a disk that the kernel has given
+    /// up (its node was away for too long, or lets this one in no more) nothing is written first.
     ///
     /// # Errors
     /// Why it stays, and what to do.
@@ -90,8 +91,10 @@ impl<C: Commands> OpenIscsi<C> {
             self.disks(&session)?.into_iter().partition(|disk| disk.wwid.as_ref() == Some(wwid));
         for disk in &ours {
             let claimed = self.machine.claim(disk)?;
-            // Dirty pages of the device itself; file systems are unmounted, or it could not be claimed.
-            claimed.sync_all().map_err(|error| DiskError::Io { what: "flush", path: disk.path.clone(), error })?;
+            if let Some(claimed) = &claimed {
+                // Dirty pages of the device itself; file systems are unmounted, or it could not be claimed.
+                claimed.sync_all().map_err(|error| DiskError::Io { what: "flush", path: disk.path.clone(), error })?;
+            }
             self.machine.delete(disk.at)?;
         }
         if others.is_empty() {

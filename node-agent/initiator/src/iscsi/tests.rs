@@ -189,6 +189,34 @@ fn a_detach_deletes_the_disk_then_logs_out_then_forgets() {
     assert_eq!(bed.way().detach(TARGET, &WWID.parse().unwrap()).unwrap(), None, "it is gone already");
 }
 
+/// A socket's file cannot be opened, with the same answer as a disk that the kernel has given up.
+fn closed(bed: &Bed, state: &str) {
+    let path = bed.path("dev/sdc");
+    fs::remove_file(&path).unwrap();
+    std::os::unix::net::UnixListener::bind(path).unwrap();
+    bed.put("sys/class/scsi_device/3:0:0:0/device/state", format!("{state}\n"));
+}
+
+#[test]
+fn a_disk_that_the_kernel_has_given_up_is_detached_all_the_same() {
+    let bed = Bed::new(Some(1 << 20));
+    bed.way().attach(&bed.remote(&["10.0.0.1:3260"]), None).unwrap();
+    closed(&bed, "transport-offline");
+    bed.way().detach(TARGET, &WWID.parse().unwrap()).unwrap().unwrap();
+    assert_eq!(fs::read_to_string(bed.path("sys/class/scsi_device/3:0:0:0/device/delete")).unwrap(), "1");
+    assert!(!exists(&bed.path("sys/class/iscsi_session")));
+}
+
+#[test]
+fn a_disk_that_cannot_be_opened_for_another_reason_stays() {
+    let bed = Bed::new(Some(1 << 20));
+    bed.way().attach(&bed.remote(&["10.0.0.1:3260"]), None).unwrap();
+    closed(&bed, "running");
+    let error = bed.way().detach(TARGET, &WWID.parse().unwrap()).unwrap_err();
+    assert!(error.to_string().starts_with("cannot open "), "{error}");
+    assert_eq!(fs::read_to_string(bed.path("sys/class/scsi_device/3:0:0:0/device/delete")).unwrap(), "");
+}
+
 #[test]
 fn a_session_with_another_disk_behind_it_is_not_logged_out() {
     let bed = Bed::new(Some(1 << 20));

@@ -91,7 +91,7 @@ impl Worker {
                     self.attach = None;
                     return Err(Refusal::Refused(why));
                 }
-                claimed => Some(claimed?),
+                claimed => claimed?,
             },
             None => None,
         };
@@ -99,7 +99,7 @@ impl Worker {
         Ok(disk)
     }
 
-    async fn claim(&mut self, disk: Disk) -> Result<File, Refusal> {
+    async fn claim(&mut self, disk: Disk) -> Result<Option<File>, Refusal> {
         let machine = self.context.machine.clone();
         Ok(self.patiently(move || machine.claim(&disk)).await??)
     }
