@@ -106,6 +106,13 @@ impl Installed {
         Ok(())
     }
 
+    /// Waits until a claim has its volume; where it gets none, the error has what the claim's owner is told.
+    pub fn wait_bound(&self, claim: &str) -> Result<()> {
+        let bound = |claim: &Value| claim["status"]["phase"] == "Bound";
+        let waited = self.plane.wait_for_json(["pvc", claim, "-n", "prod"], PATIENCE, bound);
+        waited.with_context(|| self.events_of(&format!("pvc/{claim}"))).map(drop)
+    }
+
     /// The Lun of a claim that is bound.
     pub fn lun_of(&self, claim: &str) -> Result<Value> {
         let claim = self.plane.get_json(["pvc", claim, "-n", "prod"])?;
@@ -115,9 +122,15 @@ impl Installed {
 
     /// What a user would look at: the pod's events and its output.
     fn story_of(&self, pod: &str) -> String {
-        let events = ["events", "-n", "prod", "--for", &format!("pod/{pod}")];
-        let told = |said: Result<String>| said.unwrap_or_else(|error| format!("{error:#}"));
         let said = told(self.plane.kubectl_must(["logs", pod, "-n", "prod"]));
-        format!("{}\nit printed: {said}", told(self.plane.kubectl_must(events)))
+        format!("{}\nit printed: {said}", self.events_of(&format!("pod/{pod}")))
     }
+
+    fn events_of(&self, object: &str) -> String {
+        told(self.plane.kubectl_must(["events", "-n", "prod", "--for", object]))
+    }
+}
+
+fn told(said: Result<String>) -> String {
+    said.unwrap_or_else(|error| format!("{error:#}"))
 }

@@ -81,8 +81,7 @@ pub fn claims_of_two_nodes_are_snapshotted_together(context: &Context) -> Result
         // As the scheduler says it for a first pod.
         claim["metadata"]["annotations"] = json!({"volume.kubernetes.io/selected-node": node});
         site.apply(&claim)?;
-        let bound = |claim: &Value| claim["status"]["phase"] == "Bound";
-        site.plane.wait_for_json(["pvc", name, "-n", "prod"], PATIENCE, bound)?;
+        site.wait_bound(name)?;
         let lun = site.lun_of(name)?;
         ensure!(lun["status"]["node"] == node, "{lun:#}");
     }

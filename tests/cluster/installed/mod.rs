@@ -36,16 +36,16 @@ pub const TESTS: &[Test] = &[
     )
     .once(),
     Test::new("installed::helm_test_finds_the_right_disk", volumes::helm_test_finds_the_right_disk).once(),
-    Test::new("installed::restarts_in_the_middle_cost_time_only", figures::restarts_in_the_middle_cost_time_only)
-        .once()
-        .long(),
-    Test::new("installed::fifty_claims_at_once_are_bound", figures::fifty_claims_at_once_are_bound).once().long(),
-    Test::new("installed::pods_with_new_volumes_run_soon", figures::pods_with_new_volumes_run_soon).once().long(),
     Test::new("installed::a_node_that_is_cut_off_loses_its_volumes", outages::a_node_that_is_cut_off_loses_its_volumes)
         .once()
         .long(),
     Test::new("installed::a_node_that_reboots_keeps_its_volumes", outages::a_node_that_reboots_keeps_its_volumes)
         .once()
         .long(),
+    Test::new("installed::restarts_in_the_middle_cost_time_only", figures::restarts_in_the_middle_cost_time_only)
+        .once()
+        .long(),
+    Test::new("installed::fifty_claims_at_once_are_bound", figures::fifty_claims_at_once_are_bound).once().long(),
+    Test::new("installed::pods_with_new_volumes_run_soon", figures::pods_with_new_volumes_run_soon).once().long(),
     Test::new("installed::nothing_is_left_after_an_uninstallation", gone::nothing_is_left).once(),
 ];

@@ -7,16 +7,23 @@ use serde_json::{Value, json};
 use super::claims::{CHECK, FOR_EVER, WRITE, claim, running};
 use super::site::{Installed, PATIENCE};
 
-/// Writes numbers one after another, each durable before the next.
-const COUNT: &str = "cd /volume; n=0; while :; do n=$((n + 1)); echo $n > count; bb sync; done";
+/// Writes numbers one after another, each durable before the next; whenever it ends, `count` has one of them.
+const COUNT: &str = "cd /volume; n=0; while :; do n=$((n + 1)); echo $n > next; bb mv next count; bb sync; done";
+
+/// Waits until a pod that runs [`COUNT`] has come beyond a number; how far it is.
+fn counted(site: &Installed, pod: &str, beyond: u64) -> Result<u64> {
+    let there = format!("n=$(/bin/busybox cat /volume/count) && [ \"$n\" -gt {beyond} ] && echo $n && exit 0");
+    let patiently = format!("for i in $(/bin/busybox seq 240); do {there}; /bin/busybox sleep 1; done; exit 1");
+    let count = site.in_pod(pod, &patiently).with_context(|| format!("pod {pod} does not count beyond {beyond}"))?;
+    count.parse().with_context(|| format!("{count:?} is no number"))
+}
 
 /// A claim whose volume a certain node serves.
 fn served_by(site: &Installed, name: &str, node: &str) -> Result<()> {
     let mut claim = claim(name, |_| ());
     claim["metadata"]["annotations"] = json!({"volume.kubernetes.io/selected-node": node});
     site.apply(&claim)?;
-    let bound = |claim: &Value| claim["status"]["phase"] == "Bound";
-    site.plane.wait_for_json(["pvc", name, "-n", "prod"], PATIENCE, bound)?;
+    site.wait_bound(name)?;
     let lun = site.lun_of(name)?;
     ensure!(lun["status"]["node"] == node, "{lun:#}");
     Ok(())
@@ -29,7 +36,7 @@ pub fn a_node_that_is_cut_off_loses_its_volumes(context: &Context) -> Result<()>
     served_by(&site, "survives", "node-a")?;
     site.start_pod("before", Some("node-b"), running(&format!("{WRITE}; {COUNT}"), "survives"))?;
     site.wait_pod("before", "Running")?;
-    site.in_pod("before", "until /bin/busybox [ -s /volume/count ]; do /bin/busybox sleep 1; done")?;
+    counted(&site, "before", 0)?;
     let cut = &site.nodes[1];
     site.bed.net().unplug(cut.vm().guest())?;
     let outcome = the_other_node_has_it(&site);
@@ -76,13 +83,10 @@ pub fn a_node_that_reboots_keeps_its_volumes(context: &Context) -> Result<()> {
     served_by(&site, "waits", "node-a")?;
     site.start_pod("waiter", Some("node-b"), running(&format!("{WRITE}; {COUNT}"), "waits"))?;
     site.wait_pod("waiter", "Running")?;
-    let count = "/bin/busybox cat /volume/count";
-    site.in_pod("waiter", "until /bin/busybox [ -s /volume/count ]; do /bin/busybox sleep 1; done")?;
-    let before = site.in_pod("waiter", count)?;
+    let before = counted(&site, "waiter", 0)?;
     site.nodes[0].power_cycle(&site.bed, &site.plane, super::site::REMOUNT)?;
     site.agents_are_ready()?;
-    let more = format!("until [ \"$({count})\" -gt {before} ]; do /bin/busybox sleep 1; done; {count}");
-    site.in_pod("waiter", &more)?;
+    counted(&site, "waiter", before + 2)?;
     site.delete_pod("waiter")?;
     let said = site.run_pod("looks", Some("node-a"), running(CHECK, "waits"))?;
     ensure!(said.contains("data: OK"), "{said}");

@@ -90,8 +90,7 @@ pub fn a_snapshot_comes_back_by_claims(context: &Context) -> Result<()> {
 pub fn a_pool_that_takes_none_says_so(context: &Context) -> Result<()> {
     let site = context.shared(Installed::up)?;
     site.apply(&claim("plain", |spec| spec["storageClassName"] = json!("lunette-plain")))?;
-    let bound = |claim: &Value| claim["status"]["phase"] == "Bound";
-    site.plane.wait_for_json(["pvc", "plain", "-n", "prod"], PATIENCE, bound)?;
+    site.wait_bound("plain")?;
     site.snapshot("never", "plain")?;
     let refused = |object: &Value| {
         let why = object["status"]["error"]["message"].as_str().unwrap_or_default();
