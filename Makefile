@@ -3,6 +3,8 @@
 
 CARGO ?= cargo
 ENGINE ?= $(shell command -v docker || command -v podman || echo docker)
+# Which fuzzers there are to be: those of the rooms, or with `engine,agent` also the agent's.
+GAMES ?= engine
 # How many tests with VMs run side by side: most of a test is waiting.
 LANES ?= 3
 VERSION = $(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
@@ -11,7 +13,7 @@ VERSION = $(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 BED = $(TARGET)/release/lunette-bed
 
-.PHONY: help demo test test-all bench unit bed-test build fuzzers lint fmt crds reference images manifests deny clean
+.PHONY: help demo test test-all bench unit bed-test build fuzz fuzzers rooms lint fmt crds reference images manifests deny clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -19,16 +21,17 @@ help:
 demo: build ## tell the story: Helm, volumes of pods, a crash, a client outside, and back to nothing
 	$(BED) demo
 
-test: unit build ## everything: unit tests, a real API server, VMs with both kernels
+test: unit build fuzzers rooms ## everything: unit tests, a real API server, VMs with both kernels
 	$(BED) test --kernel 6.1 --kernel 6.12 --lanes $(LANES)
 
-test-all: unit build ## the same, the tests that take minutes each, and on both kernels all that one is enough for otherwise
+test-all: unit build fuzzers rooms ## the same, the tests that take minutes each, and on both kernels all that one is enough for otherwise
 	$(BED) test --all --kernel 6.1 --kernel 6.12 --lanes $(LANES)
 
-bench: build ## what a command costs, in instructions, beside other targets; writes docs/performance.md (root)
-	$(CARGO) build --release --package lunette-tcmu --features test-utils --example ring_cost
-	$(CARGO) build --release --package lunette-scsi --example scsi_cost
+bench: build rooms ## what a command costs, in instructions, beside other targets; writes docs/performance.md (root)
 	$(BED) bench --kernel 6.1 --kernel 6.12
+
+rooms: ## the programs by which the cost of ring, SCSI and counting is guarded
+	$(CARGO) build --release --package lunette-cost --features mock
 
 unit: ## the tests that need nothing but Rust
 	$(CARGO) test --workspace
@@ -36,9 +39,16 @@ unit: ## the tests that need nothing but Rust
 build: ## the release binaries
 	$(CARGO) build --release --workspace
 
+fuzz: build fuzzers ## every fuzzer, LUNETTE_FUZZ_SECONDS each
+	$(BED) test --all fuzz:: --lanes 2
+
+# The agent's games bring all that the agent is made of, which takes minutes to compile.
+test-all fuzz: GAMES = engine,agent
+test-all fuzz: export LUNETTE_FUZZ_SECONDS ?= 60
+
 fuzzers: ## the rooms' fuzzers, on stable Rust: the rooms are compiled once more, so that libFuzzer sees what an input reaches
 	RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/tests/fuzz/watched" \
-	$(CARGO) build --release --package lunette-fuzz --features engine --bins
+	$(CARGO) build --release --package lunette-fuzz --features $(GAMES) --bins
 
 lint: ## formatting, clippy with warnings denied, cargo-deny where it is installed
 	$(CARGO) fmt --all --check

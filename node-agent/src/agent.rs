@@ -215,10 +215,16 @@ fn only_agent(path: &Path) -> anyhow::Result<Flock<File>> {
     }
 }
 
-/// A LUN takes a few descriptors; the default limit would do for a few hundred.
+/// Enough for ten thousand LUNs, which take some nine descriptors each.
+const OPEN_FILES: u64 = 1 << 17;
+
+/// The default limit would do for a hundred LUNs, and the hard limit of some machines for a few hundred: with the right
+/// to (`CAP_SYS_RESOURCE`) that is raised too.
 fn raise_open_files() {
-    let raised =
-        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| {
+        let enough = most.max(OPEN_FILES);
+        setrlimit(Resource::RLIMIT_NOFILE, enough, enough).or_else(|_| setrlimit(Resource::RLIMIT_NOFILE, most, most))
+    });
     if let Err(error) = raised {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }

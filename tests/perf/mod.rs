@@ -13,13 +13,16 @@ mod server;
 use anyhow::ensure;
 use lunette_bed::cli::Bench;
 use lunette_bed::progress::stage;
-use lunette_bed::{Bed, Context, Result, Vm, VmSpec};
+use lunette_bed::{Bed, Context, Result, Test, Vm, VmSpec};
 
 use kept::{Kept, Line};
 use load::{FABRICS, LOADS};
 use report::Figures;
 use sample::Cost;
 use server::{DIRECT, Guest, SERVERS};
+
+/// What is counted of each build, without a VM.
+pub const TESTS: &[Test] = &[Test::without_vm("perf::no_room_costs_more_than_it_may", no_room_costs_more_than_it_may)];
 
 /// Debian packages of the peers and of the tools.
 const PACKAGES: &[&str] = &["dbus", "linux-perf", "tcmu-runner", "tgt", "valgrind"];
@@ -44,6 +47,12 @@ pub fn bench(contexts: &[Context], what: &Bench) -> Result<()> {
         if what.profile { profile(context, what)? } else { figures(context, what)? }
     }
     Ok(())
+}
+
+fn no_room_costs_more_than_it_may(context: &Context) -> Result<()> {
+    context.ground().install(&["valgrind"])?;
+    println!();
+    rooms::guard(context.ground().layout().checkout())
 }
 
 fn figures(context: &Context, what: &Bench) -> Result<()> {

@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use lunette_bed::{Context, Result};
 use serde_json::Value;
 
+use super::held::Held;
 use super::manifest::{lun, pool};
 use super::site::{POOL, Site, condition, patiently, say};
 
@@ -72,42 +73,6 @@ fn all_go(site: &Site) -> Result<()> {
     })?;
     say(&format!("all gone, with their data, {:.1} s after their file", started.elapsed().as_secs_f64()));
     Ok(())
-}
-
-/// What the agent's process holds.
-struct Held {
-    threads: u64,
-    descriptors: u64,
-    processor: Duration,
-    /// Kilobytes of its own, by kind.
-    anonymous: u64,
-    resident: u64,
-    proportional: u64,
-}
-
-impl Held {
-    fn by(site: &Site, pid: i32) -> Result<Held> {
-        let script = format!(
-            "cd /proc/{pid}; ls task | wc -l; ls fd | wc -l; sed 's/.*) //' stat | cut -d' ' -f12,13 | tr ' ' +; \
-             awk '/^RssAnon/ {{print $2}}' status; awk '/^VmRSS/ {{print $2}}' status; awk '/^Pss:/ {{print $2}}' smaps_rollup"
-        );
-        let text = site.node.must(script)?;
-        let sum = |line: &str| line.split('+').map(str::parse::<u64>).sum::<Result<u64, _>>();
-        let figures: Vec<u64> =
-            text.lines().map(sum).collect::<Result<_, _>>().with_context(|| format!("reading {text:?}"))?;
-        let [threads, descriptors, ticks, anonymous, resident, proportional] = figures[..] else {
-            anyhow::bail!("procfs says {text:?}")
-        };
-        // USER_HZ is 100.
-        Ok(Held {
-            threads,
-            descriptors,
-            processor: Duration::from_millis(ticks * 10),
-            anonymous,
-            resident,
-            proportional,
-        })
-    }
 }
 
 fn idleness_is_cheap(site: &Site, pid: i32, empty: &Held) -> Result<()> {

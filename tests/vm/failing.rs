@@ -29,12 +29,12 @@ pub fn an_initiator_gives_up_commands_of_a_hanging_disk_and_keeps_its_session(co
 }
 
 /// The spare disk behind device-mapper.
-struct Disk {
+pub struct Disk {
     sectors: u64,
 }
 
 /// Does something with the pool `spare` on a disk that can fail. Other tests find the spare disk as it was.
-fn on_failing_disk(site: &Site, act: impl FnOnce(&Disk) -> Result<()>) -> Result<()> {
+pub fn on_failing_disk(site: &Site, act: impl FnOnce(&Disk) -> Result<()>) -> Result<()> {
     let sectors = site.node.must(format!("modprobe dm_mod; umount {SPARE}; blockdev --getsz /dev/vdb"))?;
     let disk = Disk { sectors: sectors.parse()? };
     site.node.must(format!(
@@ -71,12 +71,12 @@ impl Disk {
     }
 
     /// From now on requests wait.
-    fn hang(&self, site: &Site) -> Result<()> {
+    pub fn hang(&self, site: &Site) -> Result<()> {
         site.node.must("DM_DISABLE_UDEV=1 dmsetup suspend --noflush --nolockfs spare").map(drop)
     }
 
     /// Those that wait, and others, are carried out.
-    fn go_on(&self, site: &Site) -> Result<()> {
+    pub fn go_on(&self, site: &Site) -> Result<()> {
         site.node.must("DM_DISABLE_UDEV=1 dmsetup resume spare").map(drop)
     }
 }

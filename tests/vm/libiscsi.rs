@@ -2,8 +2,9 @@
 //!
 //! Several of its processes run side by side, each with some of its suites and a LUN of its own; so it takes a fraction of
 //! its time, and each suite has a LUN on which it has something to test. The LUNs are small: then the suite sanitizes
-//! them soon. A result that is better than expected fails this test too, so that the file stays true. The suite logs in
-//! under two names; what it prints is the only machine-readable thing about a skipped test.
+//! them soon. One is on a disk that hangs until its SANITIZE has been given up; one is reached by another target too,
+//! which wants no immediate data. A result that is better than expected fails this test too, so that the file stays true.
+//! The suite logs in under two names; what it prints is the only machine-readable thing about a skipped test.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,9 +13,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use lunette_bed::{Context, GuestCommand, Process, Result};
 
+use super::failing::{Disk, on_failing_disk};
 use super::initiator::target;
-use super::manifest::{lun_in, pool};
-use super::site::{Site, say};
+use super::manifest::{lun_in, pool, pool_at};
+use super::site::{SOON, SPARE, Site, patiently, say};
 
 /// What each test comes to: name, result, and why where it is not `pass`.
 const EXPECTED: &str = include_str!("libiscsi.expected");
@@ -26,8 +28,9 @@ const INITIATORS: [&str; 2] =
 
 /// What runs beside the others: some of the suite's tests, on a LUN that suits them.
 struct Lane {
-    /// The LUN's name.
+    /// The LUN's name, and its pool.
     lun: &'static str,
+    pool: &'static str,
     /// More fields of each initiator, and of the Lun.
     initiator: &'static str,
     spec: &'static str,
@@ -35,14 +38,28 @@ struct Lane {
     tests: &'static [&'static str],
     /// By how many paths it logs in.
     paths: usize,
+    /// The target it logs in to, unless that is ours.
+    target: Option<&'static str>,
+    /// More options.
+    options: &'static str,
 }
 
-const PLAIN: Lane = Lane { lun: "", initiator: "", spec: "", tests: &[], paths: 1 };
+const PLAIN: Lane =
+    Lane { lun: "", pool: "files", initiator: "", spec: "", tests: &[], paths: 1, target: None, options: "" };
+
+/// An administrator's own target.
+const PATIENT: &str = "iqn.2026-11.test:patient";
+
+/// Its storage hangs.
+const HELD: Lane = Lane { lun: "held", pool: "spare", tests: &["Sanitize.Reset"], options: "-V", ..PLAIN };
 
 /// All suites, each in one lane, so that lanes take about the same time.
-const LANES: [Lane; 8] = [
-    Lane { lun: "sanitized", tests: &["S*", "WriteSame16"], ..PLAIN },
-    Lane { lun: "two-paths", tests: &["[iIMNT]*"], paths: 2, ..PLAIN },
+const LANES: [Lane; 10] = [
+    HELD,
+    Lane { lun: "sanitized", tests: &["Sanitize.*[!t]", "St*", "WriteSame16"], ..PLAIN },
+    Lane { lun: "two-paths", tests: &["[IMNT]*", "iSCSI[!d]*"], paths: 2, ..PLAIN },
+    // The suite wants no immediate data, but libiscsi forgets that when it logs in anew.
+    Lane { lun: "patient", tests: &["iSCSId*"], target: Some(PATIENT), ..PLAIN },
     Lane { lun: "written", tests: &["[CU]*", "Write[!S]*"], ..PLAIN },
     Lane { lun: "same", tests: &["WriteSame10.*[!d]", "WriteSame10.*ed"], ..PLAIN },
     Lane { lun: "verified", tests: &["[EOPV]*"], ..PLAIN },
@@ -67,12 +84,20 @@ enum Outcome {
 
 pub fn libiscsi_finds_what_is_expected(context: &Context) -> Result<()> {
     let site = Site::shared(context)?;
-    site.apply("pool.yaml", &pool())?;
+    on_failing_disk(&site, |disk| all_lanes(&site, disk))
+}
+
+fn all_lanes(site: &Site, disk: &Disk) -> Result<()> {
+    let spare = pool_at(HELD.pool, &format!("path: {SPARE}/pool, io: Direct"));
+    site.apply("pools.yaml", &(pool() + &spare))?;
     let agent = site.start_agent()?;
-    LANES.iter().try_for_each(|lane| apply(&site, lane))?;
+    LANES.iter().try_for_each(|lane| apply(site, lane))?;
     LANES.iter().try_for_each(|lane| site.wait_ready(lane.lun, true).map(drop))?;
+    export_by_hand(site, "patient")?;
+    disk.hang(site)?;
     let began = Instant::now();
-    let running = LANES.iter().map(|lane| start(&site, lane)).collect::<Result<Vec<_>>>()?;
+    let running = LANES.iter().map(|lane| start(site, lane)).collect::<Result<Vec<_>>>()?;
+    go_on_once_given_up(site, disk)?;
     let mut found = Results::new();
     let mut all = String::new();
     for (lane, process) in LANES.iter().zip(running) {
@@ -82,21 +107,57 @@ pub fn libiscsi_finds_what_is_expected(context: &Context) -> Result<()> {
     }
     say(&format!("libiscsi's suite took {} s", began.elapsed().as_secs()));
     compare(&expected()?, &found).with_context(|| format!("the suite printed\n{all}"))?;
+    withdraw_by_hand(site)?;
     site.end(agent)
 }
 
 fn apply(site: &Site, lane: &Lane) -> Result<()> {
     let initiators = INITIATORS.map(|name| format!("{{iqn: '{name}'{}}}", lane.initiator)).join(", ");
     let more = format!(", reclaimPolicy: Delete{}", lane.spec);
-    site.apply(&format!("{}.yaml", lane.lun), &lun_in("files", lane.lun, "16Mi", &initiators, &more))
+    site.apply(&format!("{}.yaml", lane.lun), &lun_in(lane.pool, lane.lun, "16Mi", &initiators, &more))
+}
+
+/// Links a LUN's backstore into a target beside ours, open to all, that wants no immediate data.
+fn export_by_hand(site: &Site, lun: &str) -> Result<()> {
+    let ours = target(&site.lun(lun)?)?.to_owned();
+    site.node.must(format!(
+        "cd /sys/kernel/config/target/iscsi && mkdir -p {PATIENT}/tpgt_1/lun/lun_0 && \
+         ln -s $(readlink -f $(find {ours}/tpgt_1/lun/lun_0 -type l | head -1)) {PATIENT}/tpgt_1/lun/lun_0/ && \
+         cd {PATIENT}/tpgt_1 && mkdir np/{} && echo No >param/ImmediateData && echo 0 >attrib/authentication && \
+         echo 1 >attrib/generate_node_acls && echo 0 >attrib/demo_mode_write_protect && echo 1 >enable",
+        site.portal()
+    ))?;
+    Ok(())
+}
+
+fn withdraw_by_hand(site: &Site) -> Result<()> {
+    site.node.must(format!(
+        "cd /sys/kernel/config/target/iscsi/{PATIENT} && echo 0 >tpgt_1/enable && rmdir tpgt_1/np/* && \
+         find tpgt_1/lun/lun_0 -type l -exec rm {{}} + && rmdir tpgt_1/lun/lun_0 tpgt_1 ../{PATIENT}"
+    ))?;
+    Ok(())
+}
+
+/// Has the disk go on when the suite has seen that its SANITIZE did, after all that was to end it.
+fn go_on_once_given_up(site: &Site, disk: &Disk) -> Result<()> {
+    let log = site.client.share().join(format!("libiscsi-{}.log", HELD.lun));
+    patiently(SOON, || {
+        let said = std::fs::read_to_string(&log)?;
+        ensure!(said.contains("Wait until the SANITIZE operation has finished"), "the suite says:\n{said}");
+        Ok(())
+    })?;
+    disk.go_on(site)
 }
 
 /// Runs a lane's tests on the client; it prints the lines that say what came of them.
 fn start(site: &Site, lane: &Lane) -> Result<Process> {
-    let Lane { lun, tests, paths, .. } = lane;
-    let urls = format!(" iscsi://{}/{}/0", site.portal(), target(&site.lun(lun)?)?).repeat(*paths);
-    let run =
-        |tests: &&str| format!("stdbuf -oL iscsi-test-cu -t 'ALL.{tests}' --dataloss --allow-sanitize {urls}; echo; ");
+    let Lane { lun, tests, paths, options, .. } = lane;
+    let known = site.lun(lun)?;
+    let target = lane.target.map_or_else(|| target(&known), Ok)?;
+    let urls = format!(" iscsi://{}/{target}/0", site.portal()).repeat(*paths);
+    let run = |tests: &&str| {
+        format!("stdbuf -oL iscsi-test-cu -t 'ALL.{tests}' --dataloss --allow-sanitize {options} {urls}; echo; ")
+    };
     let all: String = tests.iter().map(run).collect();
     let telling = "^Suite: |^  Test: |^passed|passed$|FAILED|SKIPPED|^ +[0-9]+[.] |Run Summary|^Elapsed";
     let line = format!("{{ {all}}} 2>&1 | tee /bed/libiscsi-{lun}.log | grep -E '{telling}'");

@@ -11,6 +11,7 @@ mod crowd;
 mod failing;
 mod figures;
 mod full;
+mod held;
 mod imports;
 mod initiator;
 mod ipv6;
@@ -23,6 +24,7 @@ mod orphans;
 mod power;
 mod pressure;
 mod qemu;
+mod scale;
 mod site;
 mod snapshots;
 mod stuck;
@@ -82,6 +84,7 @@ pub const TESTS: &[Test] = &[
         .mostly_on(V6_1),
     Test::new("vm::a_portal_may_be_ipv6", ipv6::a_portal_may_be_ipv6).mostly_on(V6_12),
     Test::new("vm::two_hundred_luns_come_and_go", crowd::two_hundred_luns_come_and_go).mostly_on(V6_1),
+    Test::new("vm::a_thousand_luns_are_served", scale::a_thousand_luns_are_served).long(),
     Test::new(
         "vm::an_orphan_is_removed_and_a_foreign_target_is_not",
         orphans::an_orphan_is_removed_and_a_foreign_target_is_not,

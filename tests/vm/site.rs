@@ -37,9 +37,14 @@ impl Site {
     }
 
     fn up(context: &Context) -> Result<Site> {
+        Self::with_node(context, VmSpec::new("node"))
+    }
+
+    /// A site of a test's own, whose node is like that and has the usual disks.
+    pub fn with_node(context: &Context, node: VmSpec) -> Result<Site> {
         let bed = context.bed()?;
         let disks = [DiskSpec::empty("pool", 4 << 30), DiskSpec::empty("spare", 2 << 30)];
-        let node = disks.into_iter().fold(VmSpec::new("node"), VmSpec::disk);
+        let node = disks.into_iter().fold(node, VmSpec::disk);
         let [node, client] = Vm::boot_all(&bed, [node, VmSpec::new("client")])?;
         let site = Site { node, client, bed };
         site.node.must("mkfs.ext4 -q /dev/vda && mkfs.ext4 -q /dev/vdb")?;

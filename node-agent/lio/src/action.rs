@@ -64,11 +64,7 @@ fn act(fs: &dyn Configfs, found: &Found, file: &str, value: impl Into<Cow<'stati
 /// The kernel names it `tcm-user/<hba>/<device>/<dev_config>` (`tcmu_update_uio_info`).
 pub fn uio_device(fs: &dyn Configfs, found: &Found) -> Result<Option<PathBuf>, Errno> {
     let name = format!("tcm-user/{}/{}/{}", found.hba.number.0, found.device().name(), dev_config(&found.uid));
-    let devices = fs.uio_devices()?;
-    Ok(devices
-        .into_iter()
-        .find(|(_, other)| *other == name)
-        .map(|(minor, _)| PathBuf::from(format!("/dev/uio{minor}"))))
+    Ok(fs.uio_minor(&name)?.map(|minor| PathBuf::from(format!("/dev/uio{minor}"))))
 }
 
 #[cfg(test)]

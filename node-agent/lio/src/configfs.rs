@@ -55,6 +55,6 @@ pub trait Configfs: Send + Sync {
     fn unlink(&self, link: &Node) -> Result<(), Errno>;
     /// The place that a link points at; EXDEV if it lies outside of the target's tree.
     fn read_link(&self, link: &Node) -> Result<Node, Errno>;
-    /// The UIO devices of the machine: minor number and name (`/sys/class/uio/uio<minor>/name`).
-    fn uio_devices(&self) -> Result<Vec<(u32, String)>, Errno>;
+    /// The minor number of the UIO device of this name (`/sys/class/uio/uio<minor>/name`), if there is one.
+    fn uio_minor(&self, name: &str) -> Result<Option<u32>, Errno>;
 }

@@ -98,6 +98,12 @@ impl<B: Backend> ScsiDisk<B> {
         self.access.replace(Some(access));
     }
 
+    /// Whether a command that came now would be answered from what the unit knows, whatever storage does: it only tells
+    /// something, or it is refused.
+    pub fn needs_no_storage(&self, cdb: &[u8]) -> bool {
+        Op::parse(cdb).map_or(true, |op| self.medium.bars(&op) || rewrite::tells_only(&op))
+    }
+
     /// Carries a command out.
     ///
     /// `data` has the length that the initiator expects to transfer, which may differ from what the CDB

@@ -6,7 +6,8 @@
 //! buffers until storage has let go of them. What it still writes may land at any time. Invariants: nothing newer is
 //! begun before the last of them has ended; and the device, whose closing would give their buffers away, stays open
 //! until then, even if this process dies ([`Driver::hold_open`]). Newer commands are taken from the ring all the
-//! same, and wait here, so that they can be given up as well.
+//! same, and wait here, so that they can be given up as well. Only those that need no storage are answered meanwhile:
+//! so a unit that is being sanitized says so, though the SANITIZE was given up (SBC-4 4.11.2 has it go on).
 
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
@@ -41,7 +42,7 @@ impl<'a> Aside<'a> {
         Self { kernel, driver, given_up: 0, waiting: VecDeque::new() }
     }
 
-    /// Whether a command that comes now has to wait.
+    /// Whether a command that comes now has to wait, if it needs storage.
     #[inline]
     pub fn is_in_use(&self) -> bool {
         self.given_up > 0 || !self.waiting.is_empty()

@@ -97,7 +97,7 @@ fn run<B: Backend>(
             taken += 1;
         }
         if !holding {
-            taken += take_batch(ring, &mut tasks, start, &turnstile, &mut aside)?;
+            taken += take_batch(unit, ring, &mut tasks, start, &turnstile, &mut aside)?;
         }
         let ended = go_on(unit, ring, &mut tasks, &turnstile, &mut aside);
         if ring.publish() {
@@ -156,7 +156,8 @@ fn refresh<B: Backend>(unit: &ScsiDisk<B>) {
 }
 
 /// Starts up to a batch of commands and answers those that end at once; how many entries there were.
-fn take_batch<F: Future<Output = Done>>(
+fn take_batch<B: Backend, F: Future<Output = Done>>(
+    unit: &ScsiDisk<B>,
     ring: &mut Ring,
     tasks: &mut Tasks<F>,
     start: impl Fn(Command) -> F,
@@ -169,7 +170,9 @@ fn take_batch<F: Future<Output = Done>>(
         }
         match ring.next()? {
             None => return Ok(taken),
-            Some(Entry::Command(command)) if aside.is_in_use() => aside.add(command),
+            Some(Entry::Command(command)) if aside.is_in_use() && !unit.needs_no_storage(&command.cdb) => {
+                aside.add(command);
+            }
             Some(Entry::Command(command)) => begin(ring, tasks, start(command), turnstile, aside),
             Some(Entry::TaskManagement { kind, cmd_ids }) => {
                 turnstile.told_of_task_management();

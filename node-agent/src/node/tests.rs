@@ -164,7 +164,7 @@ impl Bed {
         let (rings, configfs) = (Arc::clone(&self.rings), Arc::clone(&self.configfs));
         Kernel::played(move |device: &Path| {
             let minor: u32 = device.to_str().and_then(|path| path.strip_prefix("/dev/uio")).unwrap().parse().unwrap();
-            let devices = configfs.uio_devices().unwrap();
+            let devices = configfs.uio_devices();
             let (_, name) = devices.into_iter().find(|(number, _)| *number == minor).ok_or(DeviceError::Removed)?;
             let mut rings = rings.lock().unwrap();
             let ring = rings.entry(device.to_owned()).or_insert_with(|| Ring::new(Config::default()));

@@ -13,6 +13,8 @@ use std::process::ExitCode;
 mod cluster;
 #[path = "../../demo/mod.rs"]
 mod demo;
+#[path = "../../fuzz/mod.rs"]
+mod fuzz;
 #[path = "../../perf/mod.rs"]
 mod perf;
 #[path = "../../vm/mod.rs"]
@@ -21,8 +23,16 @@ mod vm;
 mod wire;
 
 /// Every test, in the order in which they run.
-const TESTS: &[&[Test]] =
-    &[smoke::TESTS, wire::TESTS, cluster::charts::TESTS, cluster::TESTS, cluster::installed::TESTS, vm::TESTS];
+const TESTS: &[&[Test]] = &[
+    smoke::TESTS,
+    wire::TESTS,
+    fuzz::TESTS,
+    perf::TESTS,
+    cluster::charts::TESTS,
+    cluster::TESTS,
+    cluster::installed::TESTS,
+    vm::TESTS,
+];
 
 fn main() -> ExitCode {
     cli::run(Repertoire { tests: &TESTS.concat(), demo: demo::tell, bench: perf::bench })

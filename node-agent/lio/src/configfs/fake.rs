@@ -137,6 +137,11 @@ impl Fake {
         self.lock().objects.dump()
     }
 
+    /// The UIO devices: minor number and name.
+    pub fn uio_devices(&self) -> Vec<(u32, String)> {
+        self.lock().uio_names()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Kernel> {
         self.kernel.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -192,8 +197,8 @@ impl Configfs for Fake {
         Node::of_absolute("/".as_ref(), format!("/{to}").as_ref()).ok_or(Errno::EXDEV)
     }
 
-    fn uio_devices(&self) -> Result<Vec<(u32, String)>, Errno> {
-        Ok(self.lock().uio_names())
+    fn uio_minor(&self, name: &str) -> Result<Option<u32>, Errno> {
+        Ok(self.uio_devices().into_iter().find(|(_, other)| other == name).map(|(minor, _)| minor))
     }
 }
 

@@ -3,21 +3,25 @@
 //! Uses plain system calls, one per operation: `std::fs::write` may split a write, which configfs takes for two
 //! requests, so an attribute is opened without O_CREAT or O_TRUNC and written once.
 
+mod uio;
+
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 
 use super::{Configfs, Entry, EntryKind};
 use crate::node::Node;
 use crate::portal::Portal;
+use uio::Devices;
 
 /// The kernel's configfs.
 #[derive(Clone, Debug)]
 pub struct Real {
     target: PathBuf,
-    uio: PathBuf,
+    uio: Arc<Devices>,
 }
 
 impl Default for Real {
@@ -29,7 +33,7 @@ impl Default for Real {
 impl Real {
     /// `target` is where the target's tree is, `uio` where the UIO devices are listed.
     pub fn new(target: impl Into<PathBuf>, uio: impl Into<PathBuf>) -> Real {
-        Real { target: target.into(), uio: uio.into() }
+        Real { target: target.into(), uio: Arc::new(Devices::new(uio.into())) }
     }
 
     /// Where the target's tree is.
@@ -89,20 +93,9 @@ impl Configfs for Real {
         Node::of_absolute(&self.target, &absolute).ok_or(Errno::EXDEV)
     }
 
-    fn uio_devices(&self) -> Result<Vec<(u32, String)>, Errno> {
-        let listing = match fs::read_dir(&self.uio) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            listing => listing.map_err(errno)?,
-        };
-        Ok(listing.flatten().filter_map(|device| uio_device(&device.path())).collect())
+    fn uio_minor(&self, name: &str) -> Result<Option<u32>, Errno> {
+        self.uio.minor(name).map_err(errno)
     }
-}
-
-/// `None` if the device went away while we looked.
-fn uio_device(path: &Path) -> Option<(u32, String)> {
-    let minor = path.file_name()?.to_str()?.strip_prefix("uio")?.parse().ok()?;
-    let name = fs::read_to_string(path.join("name")).ok()?;
-    Some((minor, name.trim_end_matches('\n').to_owned()))
 }
 
 fn entry(found: io::Result<fs::DirEntry>) -> io::Result<Entry> {

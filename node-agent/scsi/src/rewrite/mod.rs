@@ -103,7 +103,7 @@ fn sanitize_failed() -> Sense {
 }
 
 /// Commands that only tell something of the unit, which SBC-4 4.11.2 wants done at any time.
-fn tells_only(op: &Op) -> bool {
+pub(crate) fn tells_only(op: &Op) -> bool {
     matches!(
         op,
         Op::Inquiry(_) | Op::RequestSense { .. } | Op::ReportSupportedOpcodes(_) | Op::ReportSupportedTmfs { .. }

@@ -1,7 +1,7 @@
 //! The counting itself, on the LUN's thread: what every command pays for being measured.
 //!
 //! A command that is counted costs some 60 instructions, one that is timed three readings of the clock and
-//! two entries in a histogram on top: some hundreds (examples/turnstile_cost.rs tells). One in 32 is timed; of those that come after a rest,
+//! two entries in a histogram on top: some hundreds (tests/perf/cost tells). One in 32 is timed; of those that come after a rest,
 //! when the thread has just paid for sleeping, one in four, so that a LUN with little to do is seen as well.
 //! A timed command counts for the 32 or 4 that it was drawn from, so a histogram's count is an estimate of
 //! the commands there were, and its shape that of all. Lots are random: the place in a batch must not

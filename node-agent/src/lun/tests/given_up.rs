@@ -71,6 +71,26 @@ fn nothing_newer_is_begun_before_it_has_ended() {
 }
 
 #[test]
+fn a_unit_that_is_being_sanitized_says_so_though_the_command_was_given_up() {
+    let (mut bench, freed) = bench(0xf);
+    let go = bench.script.hold(0);
+    let list = [1, 0, 0, 1, 0x5a];
+    let sanitize = bench.kernel.submit(Request::writing(&[0x48, 1, 0, 0, 0, 0, 0, 0, 5, 0], &list));
+    bench.script.wait_for_operations(1);
+    let id = bench.give_up(sanitize);
+    assert_eq!(bench.status(sanitize), TASK_ABORTED);
+    let ready = bench.kernel.submit(Request::reading(&[0; 6], 0));
+    let answer = bench.answer(ready);
+    assert_eq!((sense(&answer), answer.sense[13]), ((2, 4), 0x1b), "sanitize in progress");
+    let inquiry = bench.kernel.submit(Request::reading(&[0x12, 0, 0, 0, 36, 0], 36));
+    assert_eq!(bench.status(inquiry), 0);
+    go.send(()).unwrap();
+    assert_eq!(freed.recv_timeout(PATIENCE), Ok(id));
+    let next = bench.read(7);
+    assert_eq!(bench.answer(next).data, [0x5a; BLOCK], "it went on to its end");
+}
+
+#[test]
 fn a_thread_told_to_stop_waits_for_it_and_answers_what_waited_behind_it() {
     let (mut bench, freed) = bench(0xf);
     let go = bench.script.hold(1);

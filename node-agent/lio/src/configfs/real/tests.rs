@@ -65,11 +65,50 @@ fn a_portal_on_an_address_that_is_not_ours_is_refused_where_the_kernel_would_not
     assert_eq!(real.mkdir(&np.child("127.0.0.1:3260")), Ok(()));
 }
 
+/// A UIO device appears, as the kernel would show it.
+fn appear(root: &TempDir, minor: u32, name: &str) {
+    let device = root.path().join(format!("uio/uio{minor}"));
+    fs::create_dir_all(&device).unwrap();
+    fs::write(device.join("name"), format!("{name}\n")).unwrap();
+}
+
+fn vanish(root: &TempDir, minor: u32) {
+    fs::remove_dir_all(root.path().join(format!("uio/uio{minor}"))).unwrap();
+}
+
 #[test]
-fn uio_devices_are_listed_by_minor_and_name() {
+fn a_uio_device_is_found_by_its_name() {
     let (root, real) = tree();
-    assert_eq!(real.uio_devices(), Ok(Vec::new()), "no UIO driver, no directory");
-    fs::create_dir_all(root.path().join("uio/uio7")).unwrap();
-    fs::write(root.path().join("uio/uio7/name"), "tcm-user/1/disk/lunette/x\n").unwrap();
-    assert_eq!(real.uio_devices(), Ok(vec![(7, "tcm-user/1/disk/lunette/x".to_owned())]));
+    assert_eq!(real.uio_minor("tcm-user/1/disk/lunette/x"), Ok(None), "no UIO driver, no directory");
+    appear(&root, 7, "tcm-user/1/disk/lunette/x");
+    appear(&root, 8, "tcm-user/2/disk/lunette/y");
+    assert_eq!(real.uio_minor("tcm-user/1/disk/lunette/x"), Ok(Some(7)));
+    assert_eq!(real.uio_minor("tcm-user/1/disk/lunette/z"), Ok(None));
+}
+
+#[test]
+fn a_uio_device_that_has_gone_is_not_taken_for_its_successor() {
+    let (root, real) = tree();
+    appear(&root, 7, "old");
+    assert_eq!(real.uio_minor("old"), Ok(Some(7)));
+    let before = fs::metadata(root.path().join("uio/uio7")).unwrap();
+    // Beside the old one at first, so that it has another inode.
+    appear(&root, 70, "new");
+    vanish(&root, 7);
+    fs::rename(root.path().join("uio/uio70"), root.path().join("uio/uio7")).unwrap();
+    let after = fs::metadata(root.path().join("uio/uio7")).unwrap();
+    assert_ne!(std::os::unix::fs::MetadataExt::ino(&before), std::os::unix::fs::MetadataExt::ino(&after));
+    assert_eq!((real.uio_minor("old"), real.uio_minor("new")), (Ok(None), Ok(Some(7))));
+    vanish(&root, 7);
+    assert_eq!(real.uio_minor("new"), Ok(None));
+}
+
+#[test]
+fn a_uio_device_that_moved_is_found_where_it_is() {
+    let (root, real) = tree();
+    appear(&root, 1, "ours");
+    assert_eq!(real.uio_minor("ours"), Ok(Some(1)));
+    vanish(&root, 1);
+    appear(&root, 2, "ours");
+    assert_eq!(real.uio_minor("ours"), Ok(Some(2)));
 }

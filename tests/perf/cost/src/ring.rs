@@ -2,7 +2,7 @@
 //! as a clock would measure the machine's other work.
 //!
 //! Only the functions named `agent_…` are the ring's own; the rest is the mock. `lunette-bed bench rooms` runs it so:
-//! `valgrind --tool=callgrind --toggle-collect='*agent_*' …/examples/ring_cost`, and divides by the commands printed.
+//! `valgrind --tool=callgrind --toggle-collect='*agent_*' …/cost-ring`, and divides by the commands printed.
 //! With a path as its argument it keeps a journal there.
 
 use lunette_tcmu::mock::{Config, Kernel, Request, Tag};

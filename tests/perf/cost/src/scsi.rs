@@ -1,7 +1,7 @@
 //! What the SCSI room costs per command over storage that is not there: for a profiler that counts instructions.
 //!
 //! Only `agent_execute` is measured; what it includes is parsing, every check, the range lock, the outcome. Run as
-//! tcmu's `ring_cost` is.
+//! `cost-ring` is.
 
 use std::future::Future;
 use std::hint::black_box;

@@ -2,16 +2,16 @@
 //! instructions, as a clock would measure the machine's other work.
 //!
 //! Only the function named `agent_…` is counted. For example
-//! `valgrind --tool=callgrind --toggle-collect='*agent_*' …/examples/turnstile_cost 32`, divided by the commands
+//! `valgrind --tool=callgrind --toggle-collect='*agent_*' …/cost-counting 32`, divided by the commands
 //! printed. The argument is the depth; a second one, `limited`, sets limits that are never reached.
 
 #![allow(dead_code, unused_imports, missing_docs, reason = "only what the turnstile needs of these is used here")]
 
-#[path = "../src/lun/gate/mod.rs"]
+#[path = "../../../../node-agent/src/lun/gate/mod.rs"]
 mod gate;
-#[path = "../src/lun/meter/mod.rs"]
+#[path = "../../../../node-agent/src/lun/meter/mod.rs"]
 mod meter;
-#[path = "../src/lun/turnstile.rs"]
+#[path = "../../../../node-agent/src/lun/turnstile.rs"]
 mod turnstile;
 
 use std::num::NonZero;
