@@ -36,9 +36,6 @@ pub const TESTS: &[Test] = &[
     )
     .once(),
     Test::new("installed::helm_test_finds_the_right_disk", volumes::helm_test_finds_the_right_disk).once(),
-    Test::new("installed::a_node_that_is_cut_off_loses_its_volumes", outages::a_node_that_is_cut_off_loses_its_volumes)
-        .once()
-        .long(),
     Test::new("installed::a_node_that_reboots_keeps_its_volumes", outages::a_node_that_reboots_keeps_its_volumes)
         .once()
         .long(),
