@@ -13,7 +13,7 @@ VERSION = $(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 BED = $(TARGET)/release/lunette-bed
 
-.PHONY: help demo test test-all bench unit bed-test build fuzz fuzzers rooms lint fmt crds reference images manifests deny clean
+.PHONY: help demo test test-all bench unit build fuzz fuzzers rooms lint fmt crds reference images manifests deny clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12

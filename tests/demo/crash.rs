@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use lunette_bed::{Result, Step};
 
 use super::stage::{SOON, Stage};
+use super::volume::CHECK;
 
 /// Which node serves the volume: the pod's first.
 const SERVES: &str = "node-a";
@@ -35,7 +36,7 @@ pub fn kill_under_load(step: &Step, stage: &Stage) -> Result<()> {
     let after = process(stage)?;
     ensure!(before != after, "process {after} serves as it did before: nothing was killed");
     step.say(&format!("the kubelet started the agent again: process {after} after {before}"));
-    stage.in_app(step, "cd /data && grep kept sums | sha256sum -c").map(drop)
+    stage.in_app(step, CHECK).map(drop)
 }
 
 /// The agent's process.

@@ -75,11 +75,7 @@ pub fn set_password(step: &Step, stage: &Stage, lun: &Served, password: &str) ->
 
 /// The client's disk of that identity.
 pub fn wait_disk(stage: &Stage, lun: &Served) -> Result<String> {
-    let find = format!(
-        "for d in /sys/block/sd*; do [ \"$(cat $d/device/wwid)\" = {} ] && echo /dev/${{d##*/}}; done | grep /dev/",
-        lun.wwid
-    );
-    stage.client().wait_for(find, SOON)
+    stage.client().wait_for_disk(&lun.wwid, SOON)
 }
 
 /// A file system, and files whose checksums are kept.

@@ -16,12 +16,10 @@ pub const SOON: Duration = Duration::from_secs(60);
 const CLIENT: &str = "iqn.2026-01.io.example:client";
 /// What the administrator says to the chart.
 const VALUES: &str = include_str!("values.yaml");
-/// What Helm installs that has to run.
-const WORKLOADS: [&str; 3] = ["daemonset/lunette-node", "deployment/lunette-operator", "deployment/lunette-csi"];
 
 /// Everything that takes part.
 pub struct Stage {
-    cluster: Installed,
+    pub cluster: Installed,
 }
 
 impl Stage {
@@ -31,7 +29,7 @@ impl Stage {
         step.say("a Kubernetes 1.37; kubelets and containerd in VMs with a stock Debian kernel:");
         let stage = Stage { cluster };
         stage.kubectl(step, "get nodes")?;
-        step.does("node-a#", "uname -sr", || stage.cluster.nodes[0].vm().run("uname -sr"))?;
+        stage.on_node(step, "node-a", "uname -sr")?;
         Ok(stage)
     }
 
@@ -42,9 +40,7 @@ impl Stage {
         VALUES.lines().filter(|line| !line.starts_with('#')).for_each(|line| step.say(&format!("| {line}")));
         self.helm(step, "install lunette charts/lunette --create-namespace --values tests/demo/values.yaml")?;
         self.kubectl(step, "apply -f manifests/examples/pool-directory.yaml")?;
-        for workload in WORKLOADS {
-            self.quietly(&format!("rollout status {workload} -n lunette-system --timeout=300s"))?;
-        }
+        self.cluster.has_started()?;
         self.kubectl(step, "get pods -n lunette-system")?;
         self.quietly("wait lunnodes --all --for=jsonpath={.status.pools.local.ready}=true --timeout=120s")?;
         self.kubectl(step, "get lunpools,lunnodes,storageclasses").map(drop)
@@ -59,11 +55,6 @@ impl Stage {
     pub fn node(&self, name: &str) -> Result<&Vm> {
         let node = self.cluster.nodes.iter().find(|node| node.name() == name);
         Ok(node.with_context(|| format!("no node {name}"))?.vm())
-    }
-
-    /// The nodes' names.
-    pub fn node_names(&self) -> impl Iterator<Item = &str> {
-        self.cluster.nodes.iter().map(|node| node.name())
     }
 
     /// Types a `helm` command that has to succeed.
@@ -122,8 +113,8 @@ impl Stage {
 
     /// Looks into all kernels' logs.
     pub fn kernels_are_clean(&self, step: &Step) -> Result<()> {
-        for name in self.node_names() {
-            self.node(name)?.dmesg_must_be_clean().context(name.to_owned())?;
+        for node in &self.cluster.nodes {
+            node.vm().dmesg_must_be_clean().with_context(|| node.name().to_owned())?;
         }
         self.client().dmesg_must_be_clean().context("client")?;
         step.say("no warning, oops or hung task in the logs of node-a, node-b and client");

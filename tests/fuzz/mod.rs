@@ -1,7 +1,8 @@
 //! The fuzzers, each for a while: libFuzzer looks for bytes that reach new code, beginning from those in `corpus`.
 //!
-//! The agent's are long tests, as the agent takes minutes to compile for them. What a fuzzer found in earlier runs it keeps in the bed's cache. An input that breaks something is kept too, and its name is
-//! in the failure; once the defect is mended, that input belongs into `corpus`, where every `cargo test` plays it.
+//! The agent's are long tests, as the agent takes minutes to compile for them. What a fuzzer found in earlier runs it keeps
+//! in the bed's cache. An input that breaks something is kept too, and its name is in the failure; once the defect is
+//! mended, that input belongs into `corpus`, where every `cargo test` plays it.
 
 use std::path::Path;
 use std::process::Command;

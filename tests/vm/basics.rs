@@ -4,7 +4,7 @@ use anyhow::ensure;
 use lunette_bed::{Context, Result};
 
 use super::manifest::{lun, pool};
-use super::site::{POOL, SOON, Site, patiently};
+use super::site::{POOL, SOON, Site};
 
 pub fn a_lun_comes_grows_and_goes(context: &Context) -> Result<()> {
     let site = Site::shared(context)?;
@@ -16,11 +16,7 @@ pub fn a_lun_comes_grows_and_goes(context: &Context) -> Result<()> {
     grows_online(&site, &disk)?;
     site.logout(&db)?;
     site.withdraw("db.yaml")?;
-    patiently(SOON, || {
-        let left = site.volumes(POOL)?;
-        ensure!(left.is_empty(), "the pool still holds\n{left}");
-        Ok(())
-    })?;
+    site.wait_emptied(POOL, SOON)?;
     site.wait_unexported(SOON)?;
     ensure!(site.luns()?.is_empty(), "status still shows a Lun that is gone");
     site.end(agent)

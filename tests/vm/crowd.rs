@@ -66,11 +66,7 @@ fn all_go(site: &Site) -> Result<()> {
     let started = Instant::now();
     site.withdraw("many.yaml")?;
     site.wait_unexported(PATIENCE)?;
-    patiently(PATIENCE, || {
-        let left = site.volumes(POOL)?;
-        ensure!(left.is_empty(), "the pool still holds {} volumes", left.lines().count());
-        Ok(())
-    })?;
+    site.wait_emptied(POOL, PATIENCE)?;
     say(&format!("all gone, with their data, {:.1} s after their file", started.elapsed().as_secs_f64()));
     Ok(())
 }

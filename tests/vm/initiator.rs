@@ -58,10 +58,7 @@ impl Site {
     /// The client's disk of that Lun, found by its identity.
     pub fn disk(&self, lun: &Value) -> Result<String> {
         let wwid = lun["status"]["wwid"].as_str().context("no WWID")?;
-        let find = format!(
-            "for d in /sys/block/sd*; do [ \"$(cat $d/device/wwid)\" = {wwid} ] && echo /dev/${{d##*/}}; done | grep /dev/"
-        );
-        self.client.wait_for(find, SOON)
+        self.client.wait_for_disk(wwid, SOON)
     }
 
     /// Logs the client out.

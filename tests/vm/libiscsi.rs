@@ -120,22 +120,24 @@ fn apply(site: &Site, lane: &Lane) -> Result<()> {
 /// Links a LUN's backstore into a target beside ours, open to all, that wants no immediate data.
 fn export_by_hand(site: &Site, lun: &str) -> Result<()> {
     let ours = target(&site.lun(lun)?)?.to_owned();
-    site.node.must(format!(
-        "cd /sys/kernel/config/target/iscsi && mkdir -p {PATIENT}/tpgt_1/lun/lun_0 && \
+    site.node
+        .must(format!(
+            "cd /sys/kernel/config/target/iscsi && mkdir -p {PATIENT}/tpgt_1/lun/lun_0 && \
          ln -s $(readlink -f $(find {ours}/tpgt_1/lun/lun_0 -type l | head -1)) {PATIENT}/tpgt_1/lun/lun_0/ && \
          cd {PATIENT}/tpgt_1 && mkdir np/{} && echo No >param/ImmediateData && echo 0 >attrib/authentication && \
          echo 1 >attrib/generate_node_acls && echo 0 >attrib/demo_mode_write_protect && echo 1 >enable",
-        site.portal()
-    ))?;
-    Ok(())
+            site.portal()
+        ))
+        .map(drop)
 }
 
 fn withdraw_by_hand(site: &Site) -> Result<()> {
-    site.node.must(format!(
-        "cd /sys/kernel/config/target/iscsi/{PATIENT} && echo 0 >tpgt_1/enable && rmdir tpgt_1/np/* && \
+    site.node
+        .must(format!(
+            "cd /sys/kernel/config/target/iscsi/{PATIENT} && echo 0 >tpgt_1/enable && rmdir tpgt_1/np/* && \
          find tpgt_1/lun/lun_0 -type l -exec rm {{}} + && rmdir tpgt_1/lun/lun_0 tpgt_1 ../{PATIENT}"
-    ))?;
-    Ok(())
+        ))
+        .map(drop)
 }
 
 /// Has the disk go on when the suite has seen that its SANITIZE did, after all that was to end it.

@@ -129,11 +129,7 @@ fn data_go_if_told_to(site: &Site) -> Result<()> {
     site.apply("db.yaml", &manifest)?;
     let before = site.wait_ready("db", true)?;
     site.withdraw("db.yaml")?;
-    patiently(SOON, || {
-        let data = site.volumes(POOL)?;
-        ensure!(data.is_empty(), "reclaimPolicy Delete should remove the data; the pool holds {data}");
-        Ok(())
-    })?;
+    site.wait_emptied(POOL, SOON).context("reclaimPolicy Delete should remove the data")?;
     site.apply("db.yaml", &manifest)?;
     let after = site.wait_ready("db", true).context("a name used again")?;
     ensure!(

@@ -157,11 +157,7 @@ impl Crowd<'_> {
         let started = Instant::now();
         self.site.node.must(format!("rm {}/many-*", super::site::MANIFESTS))?;
         self.site.wait_unexported(PATIENCE)?;
-        patiently(PATIENCE, || {
-            let left = self.site.volumes(POOL)?;
-            ensure!(left.is_empty(), "the pool still holds {} volumes", left.lines().count());
-            Ok(())
-        })?;
+        self.site.wait_emptied(POOL, PATIENCE)?;
         say(&format!("all gone after {:.1} s", started.elapsed().as_secs_f64()));
         Ok(())
     }

@@ -191,6 +191,15 @@ impl Site {
         self.node.must(format!("ls -A {pool}"))
     }
 
+    /// Waits until a pool's directory is empty.
+    pub fn wait_emptied(&self, pool: &str, patience: Duration) -> Result<()> {
+        patiently(patience, || {
+            let left = self.volumes(pool)?;
+            ensure!(left.is_empty(), "{pool} still holds {} entries:\n{left}", left.lines().count());
+            Ok(())
+        })
+    }
+
     /// Ends a test: the client logs out, the manifests go, and then nothing may be left but data that are to stay.
     pub fn end(&self, agent: Process) -> Result<()> {
         self.client.must("iscsiadm -m node -U all; iscsiadm -m node -o delete; ! iscsiadm -m session")?;

@@ -70,6 +70,24 @@ pub struct Geometry {
     pub thin: bool,
 }
 
+impl Geometry {
+    /// Of storage with a write cache that can do no more than read and write blocks of `block_size` bytes. Which of these facts are
+    /// otherwise is for the caller to say.
+    #[must_use]
+    pub const fn plain(block_size: u32) -> Self {
+        Self {
+            block_size,
+            physical_block_size: block_size,
+            discard_granularity: 0,
+            preferred_io: 0,
+            read_only: false,
+            volatile_cache: true,
+            discard: Discard::Unsupported,
+            thin: false,
+        }
+    }
+}
+
 /// A run of bytes that are all in the storage, or all not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {

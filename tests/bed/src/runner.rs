@@ -36,16 +36,24 @@ pub type Outcome = std::result::Result<(), String>;
 pub struct Test {
     name: &'static str,
     body: fn(&Context) -> Result<()>,
-    each_kernel: bool,
-    mostly_on: Option<Kernel>,
+    kernels: Kernels,
     long: bool,
+}
+
+/// On which kernels a run over several runs a test.
+#[derive(Debug, Clone, Copy)]
+enum Kernels {
+    Each,
+    First,
+    /// On each if all tests are asked for, or some by name; else on this one, or on the first where it is none of them.
+    Mostly(Kernel),
 }
 
 impl Test {
     /// A test named `name`; filters match parts of names.
     #[must_use]
     pub const fn new(name: &'static str, body: fn(&Context) -> Result<()>) -> Test {
-        Test { name, body, each_kernel: true, mostly_on: None, long: false }
+        Test { name, body, kernels: Kernels::Each, long: false }
     }
 
     /// A test that boots no VM: a run over several kernels runs it once.
@@ -57,7 +65,7 @@ impl Test {
     /// A run over several kernels runs it once, on the first: what it is about is no kernel's business.
     #[must_use]
     pub const fn once(mut self) -> Test {
-        self.each_kernel = false;
+        self.kernels = Kernels::First;
         self
     }
 
@@ -65,7 +73,7 @@ impl Test {
     /// little to what it is about, and it is not quick. Each kernel gets a share of such tests.
     #[must_use]
     pub const fn mostly_on(mut self, kernel: Kernel) -> Test {
-        self.mostly_on = Some(kernel);
+        self.kernels = Kernels::Mostly(kernel);
         self
     }
 
@@ -76,10 +84,21 @@ impl Test {
         self
     }
 
+    /// The same, on each kernel if that matters at all.
+    fn wherever_it_can(&self) -> Test {
+        match self.kernels {
+            Kernels::Mostly(_) => Test { kernels: Kernels::Each, ..*self },
+            Kernels::Each | Kernels::First => *self,
+        }
+    }
+
     /// Whether a run over these kernels runs it on this one of them.
     fn is_due_on(&self, kernel: Kernel, kernels: &[Kernel]) -> bool {
-        let chosen = self.mostly_on.filter(|kernel| kernels.contains(kernel)).or(kernels.first().copied());
-        self.each_kernel && self.mostly_on.is_none() || chosen == Some(kernel)
+        match self.kernels {
+            Kernels::Each => true,
+            Kernels::Mostly(chosen) if kernels.contains(&chosen) => kernel == chosen,
+            Kernels::First | Kernels::Mostly(_) => kernels.first() == Some(&kernel),
+        }
     }
 
     /// Its name.
@@ -158,7 +177,10 @@ impl Due {
     /// The test's name, and the kernel if it depends on that.
     #[must_use]
     pub fn title(&self) -> String {
-        let kernel = if self.test.each_kernel { format!(" on Linux {}", self.kernel) } else { String::new() };
+        let kernel = match self.test.kernels {
+            Kernels::First => String::new(),
+            Kernels::Each | Kernels::Mostly(_) => format!(" on Linux {}", self.kernel),
+        };
         format!("{}{kernel}", self.test.name)
     }
 }
@@ -211,8 +233,7 @@ impl Report {
 pub fn select(tests: &[Test], filter: &str, all: bool) -> Vec<Test> {
     let named = |test: &&Test| filter.split(',').any(|part| test.name.contains(part));
     if all || !filter.is_empty() {
-        let on_each = |test: &Test| Test { mostly_on: None, ..*test };
-        return tests.iter().filter(named).map(on_each).collect();
+        return tests.iter().filter(named).map(Test::wherever_it_can).collect();
     }
     tests.iter().filter(|test| !test.long).copied().collect()
 }

@@ -113,6 +113,17 @@ impl Installed {
         waited.with_context(|| self.events_of(&format!("pvc/{claim}"))).map(drop)
     }
 
+    /// Applies a claim as the scheduler leaves it for a first pod on that node, and waits until the node serves its volume.
+    pub fn claim_on(&self, node: &str, mut claim: Value) -> Result<()> {
+        claim["metadata"]["annotations"] = json!({"volume.kubernetes.io/selected-node": node});
+        self.apply(&claim)?;
+        let name = claim["metadata"]["name"].as_str().context("a claim without a name")?;
+        self.wait_bound(name)?;
+        let lun = self.lun_of(name)?;
+        ensure!(lun["status"]["node"] == node, "{lun:#}");
+        Ok(())
+    }
+
     /// The Lun of a claim that is bound.
     pub fn lun_of(&self, claim: &str) -> Result<Value> {
         let claim = self.plane.get_json(["pvc", claim, "-n", "prod"])?;

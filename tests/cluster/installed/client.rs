@@ -19,10 +19,7 @@ impl Installed {
         let record = format!("iscsiadm -m node -T {target} -p {portal}");
         self.client.must(format!("{record} -o new >/dev/null && {record} --login >/dev/null"))?;
         let wwid = lun["status"]["wwid"].as_str().context("no WWID")?;
-        let find = format!(
-            "for d in /sys/block/sd*; do [ \"$(cat $d/device/wwid)\" = {wwid} ] && echo /dev/${{d##*/}}; done | grep /dev/"
-        );
-        self.client.wait_for(find, PATIENCE)
+        self.client.wait_for_disk(wwid, PATIENCE)
     }
 
     /// Logs the client out and forgets the target.

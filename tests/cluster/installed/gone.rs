@@ -7,7 +7,7 @@ use super::super::site::{SYSTEM, patiently};
 use super::site::Installed;
 
 /// What Lunette makes on a node: targets, volumes, sockets for the kubelet, mounts, records and sessions.
-pub const LEFT: &str = "\
+const LEFT: &str = "\
 find /sys/kernel/config/target -name '*lunette*'
 ls /var/lib/lunette/pool /var/lib/lunette/plain/pool | grep -v -e ':$' -e '^$'
 find /var/lib/kubelet/plugins_registry /var/lib/kubelet/plugins/csi.lunette.io -name '*.sock' 2>/dev/null
@@ -27,6 +27,12 @@ pub fn nothing_is_left(context: &Context) -> Result<()> {
     site.plane.kubectl_must(["delete", "luns", "--all", "-n", "prod", "--timeout=120s"])?;
     site.plane.kubectl_must(["delete", "lunpools", "--all", "--timeout=120s"])?;
     site.helm().run(uninstall)?.ok()?;
+    nothing_is_left_on_nodes(&site)?;
+    nothing_is_left_in_the_api(&site)
+}
+
+/// The agents end, the nodes hold nothing of Lunette, and no kernel of theirs has a complaint.
+pub fn nothing_is_left_on_nodes(site: &Installed) -> Result<()> {
     for node in &site.nodes {
         let vm = node.vm();
         vm.wait_for("! pgrep -x lunette-node", super::site::PATIENCE)?;
@@ -34,7 +40,7 @@ pub fn nothing_is_left(context: &Context) -> Result<()> {
         ensure!(left.is_empty(), "left on {}:\n{left}", node.name());
         vm.dmesg_must_be_clean()?;
     }
-    nothing_is_left_in_the_api(&site)
+    Ok(())
 }
 
 /// The kinds stay, and the namespace, which Helm did not make; nothing else.

@@ -78,12 +78,7 @@ pub fn claims_of_two_nodes_are_snapshotted_together(context: &Context) -> Result
     for (name, node) in [("left", "node-a"), ("right", "node-b")] {
         let mut claim = claim(name, |_| ());
         claim["metadata"]["labels"] = json!({"together": "yes"});
-        // As the scheduler says it for a first pod.
-        claim["metadata"]["annotations"] = json!({"volume.kubernetes.io/selected-node": node});
-        site.apply(&claim)?;
-        site.wait_bound(name)?;
-        let lun = site.lun_of(name)?;
-        ensure!(lun["status"]["node"] == node, "{lun:#}");
+        site.claim_on(node, claim)?;
     }
     site.apply(&json!({"apiVersion": "groupsnapshot.storage.k8s.io/v1", "kind": "VolumeGroupSnapshot",
         "metadata": {"name": "both", "namespace": "prod"}, "spec": {"volumeGroupSnapshotClassName": "lunette",

@@ -2,7 +2,6 @@
 
 use anyhow::{Context as _, ensure};
 use lunette_bed::{Context, Result};
-use serde_json::json;
 
 use super::claims::{CHECK, WRITE, claim, running};
 use super::site::Installed;
@@ -18,21 +17,10 @@ fn counted(site: &Installed, pod: &str, beyond: u64) -> Result<u64> {
     count.parse().with_context(|| format!("{count:?} is no number"))
 }
 
-/// A claim whose volume a certain node serves.
-fn served_by(site: &Installed, name: &str, node: &str) -> Result<()> {
-    let mut claim = claim(name, |_| ());
-    claim["metadata"]["annotations"] = json!({"volume.kubernetes.io/selected-node": node});
-    site.apply(&claim)?;
-    site.wait_bound(name)?;
-    let lun = site.lun_of(name)?;
-    ensure!(lun["status"]["node"] == node, "{lun:#}");
-    Ok(())
-}
-
 /// The node that serves a volume loses its power and comes back: pods of other nodes wait, and see no error.
 pub fn a_node_that_reboots_keeps_its_volumes(context: &Context) -> Result<()> {
     let site = context.shared(Installed::up)?;
-    served_by(&site, "waits", "node-a")?;
+    site.claim_on("node-a", claim("waits", |_| ()))?;
     site.start_pod("waiter", Some("node-b"), running(&format!("{WRITE}; {COUNT}"), "waits"))?;
     site.wait_pod("waiter", "Running")?;
     let before = counted(&site, "waiter", 0)?;

@@ -103,9 +103,7 @@ impl Installed {
         // Before the provisioner looks for the first time what pools hold: it looks again after a minute.
         self.apply(&pool("fast", |_| ()))?;
         self.apply(&pool("plain", |spec| spec["directory"]["path"] = json!(format!("{DATA}/plain/pool"))))?;
-        for workload in ["daemonset/lunette-node", "deployment/lunette-operator", "deployment/lunette-csi"] {
-            self.plane.kubectl_must(["rollout", "status", workload, "-n", SYSTEM, "--timeout", TIMEOUT])?;
-        }
+        self.has_started()?;
         for node in &self.nodes {
             let ready = |lun_node: &Value| {
                 ["fast", "plain"].iter().all(|pool| lun_node["status"]["pools"][pool]["ready"] == true)
@@ -150,10 +148,19 @@ impl Installed {
         Ok(name.with_context(|| format!("no agent on {node}"))?.to_owned())
     }
 
+    /// Waits until all that Helm has installed runs.
+    pub fn has_started(&self) -> Result<()> {
+        self.agents_are_ready()?;
+        ["deployment/lunette-operator", "deployment/lunette-csi"].into_iter().try_for_each(|name| self.rolled_out(name))
+    }
+
     /// Waits until every agent is there and as the DaemonSet wants it.
     pub fn agents_are_ready(&self) -> Result<()> {
-        let wait = ["rollout", "status", "daemonset/lunette-node", "-n", SYSTEM, "--timeout", TIMEOUT];
-        self.plane.kubectl_must(wait).map(drop)
+        self.rolled_out("daemonset/lunette-node")
+    }
+
+    fn rolled_out(&self, workload: &str) -> Result<()> {
+        self.plane.kubectl_must(["rollout", "status", workload, "-n", SYSTEM, "--timeout", TIMEOUT]).map(drop)
     }
 }
 

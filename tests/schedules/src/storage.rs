@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::channel::oneshot;
-use lunette_backend::{Backend, Discard, Driver, Durability, Geometry, IoErrorKind, Result};
+use lunette_backend::{Backend, Driver, Durability, Geometry, IoErrorKind, Result};
 use lunette_iobuf::DataBuf;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::sync::Mutex;
@@ -71,17 +71,7 @@ pub struct Storage {
 
 impl Storage {
     pub fn new(operations: Arc<Operations>) -> Self {
-        let geometry = Geometry {
-            block_size: 512,
-            physical_block_size: 512,
-            discard_granularity: 0,
-            preferred_io: 0,
-            read_only: false,
-            volatile_cache: true,
-            discard: Discard::Unsupported,
-            thin: false,
-        };
-        Self { operations, geometry }
+        Self { operations, geometry: Geometry::plain(512) }
     }
 
     async fn operate(&self) {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard};
 
 use futures::channel::oneshot;
-use lunette_backend::{Discard, Driver, Durability, Geometry, IoErrorKind, Result};
+use lunette_backend::{Driver, Durability, Geometry, IoErrorKind, Result};
 use lunette_iobuf::DataBuf;
 
 use super::*;
@@ -109,18 +109,8 @@ pub struct Ram {
 
 impl Ram {
     pub fn new(script: Arc<Script>) -> Self {
-        let geometry = Geometry {
-            block_size: 512,
-            physical_block_size: 512,
-            discard_granularity: 0,
-            preferred_io: 0,
-            read_only: false,
-            volatile_cache: true,
-            discard: Discard::Unsupported,
-            thin: false,
-        };
         let bytes = RefCell::new(vec![0; 2 * BLOCKS * BLOCK]);
-        Self { script, geometry, bytes, size: Cell::new((BLOCKS * BLOCK) as u64) }
+        Self { script, geometry: Geometry::plain(512), bytes, size: Cell::new((BLOCKS * BLOCK) as u64) }
     }
 
     async fn act(&self, at: u64) -> Result<()> {

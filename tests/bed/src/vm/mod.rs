@@ -11,6 +11,7 @@ pub mod initramfs;
 mod kernel_log;
 mod power;
 mod qemu;
+mod scsi;
 mod services;
 mod spec;
 mod write_log;

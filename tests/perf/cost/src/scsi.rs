@@ -3,20 +3,26 @@
 //! Only `agent_execute` is measured; what it includes is parsing, every check, the range lock, the outcome. Run as
 //! `cost-ring` is.
 
+#[allow(dead_code, reason = "an open volume of these is enough here")]
+#[path = "../../null/src/nothing.rs"]
+mod nothing;
+
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use lunette_backend::{Backend, Discard, Disk, Driver, Durability, Geometry, Result};
+use lunette_backend::{Disk, OpenOptions};
 use lunette_iobuf::DataBuf;
 use lunette_scsi::{Config, Identity, ScsiDisk};
+use nothing::Nothing;
 
 const ROUNDS: u32 = 1000;
 const BYTES: usize = 4096;
 
 fn main() {
-    let unit = ScsiDisk::new(Disk::new(Nothing::new()), Config::new(Identity::new([0x60; 16], "cost")));
+    let options = OpenOptions { block_size: 512, read_only: false, write_cache: true };
+    let unit = ScsiDisk::new(Disk::new(Nothing::of(1 << 30, &options)), Config::new(Identity::new([0x60; 16], "cost")));
     // Parts of one buffer: letting go of one frees no memory, as with the ring's.
     let mut rest = DataBuf::zeroed(BYTES * ROUNDS as usize);
     for round in 0..ROUNDS {
@@ -35,63 +41,4 @@ fn agent_execute(unit: &ScsiDisk<Nothing>, cdb: &[u8], data: DataBuf) {
     let outcome = pin!(unit.execute(cdb, data)).poll(&mut Context::from_waker(Waker::noop()));
     let Poll::Ready(outcome) = outcome else { panic!("nothing is there to be waited for") };
     assert!(black_box(outcome).is_good());
-}
-
-/// Storage that does nothing, at once.
-struct Nothing {
-    geometry: Geometry,
-}
-
-impl Nothing {
-    fn new() -> Self {
-        let geometry = Geometry {
-            block_size: 512,
-            physical_block_size: 4096,
-            discard_granularity: 0,
-            preferred_io: 0,
-            read_only: false,
-            volatile_cache: true,
-            discard: Discard::Unsupported,
-            thin: false,
-        };
-        Self { geometry }
-    }
-}
-
-impl Backend for Nothing {
-    fn geometry(&self) -> &Geometry {
-        &self.geometry
-    }
-
-    fn size(&self) -> u64 {
-        1 << 30
-    }
-
-    fn refresh_size(&self) -> Result<u64> {
-        Ok(self.size())
-    }
-
-    async fn read(&self, _: u64, buf: DataBuf) -> Result<DataBuf> {
-        Ok(buf)
-    }
-
-    async fn write(&self, _: u64, buf: DataBuf, _: Durability) -> Result<DataBuf> {
-        Ok(buf)
-    }
-
-    async fn flush(&self) -> Result<()> {
-        Ok(())
-    }
-
-    async fn discard(&self, _: u64, _: u64) -> Result<()> {
-        Ok(())
-    }
-
-    async fn write_zeroes(&self, _: u64, _: u64, _: bool, _: Durability) -> Result<()> {
-        Ok(())
-    }
-
-    fn driver(&self) -> Option<&dyn Driver> {
-        None
-    }
 }

@@ -3,8 +3,7 @@
 //! What a read returns is whatever lay in its buffer, so this is for counting instructions and nothing else.
 
 use lunette_backend::{
-    Backend, Capacity, Created, Discard, Driver, Durability, Geometry, OpenOptions, Pool, PoolError, Usage, VolumeId,
-    VolumeSpec,
+    Backend, Capacity, Created, Driver, Durability, Geometry, OpenOptions, Pool, PoolError, Usage, VolumeId, VolumeSpec,
 };
 use lunette_iobuf::DataBuf;
 
@@ -44,17 +43,20 @@ impl Pool for Nowhere {
     }
 
     fn open(&self, _: &VolumeId, options: &OpenOptions) -> Result<Nothing, PoolError> {
+        Ok(Nothing::of(self.size, options))
+    }
+}
+
+impl Nothing {
+    /// One of that many bytes.
+    pub fn of(size: u64, options: &OpenOptions) -> Self {
         let geometry = Geometry {
-            block_size: options.block_size,
             physical_block_size: 4096,
-            discard_granularity: 0,
-            preferred_io: 0,
             read_only: options.read_only,
             volatile_cache: options.write_cache,
-            discard: Discard::Unsupported,
-            thin: false,
+            ..Geometry::plain(options.block_size)
         };
-        Ok(Nothing { size: self.size, geometry })
+        Self { size, geometry }
     }
 }
 
