@@ -72,8 +72,8 @@ impl Kept {
     fn mark(&self, line: &Line) -> String {
         let mut hasher = DefaultHasher::new();
         (FUNCTIONS, line.load.options(), WINDOW.to_bits()).hash(&mut hasher);
-        if let Some(program) = line.server.program {
-            std::fs::read(self.programs.join(program)).unwrap_or_default().hash(&mut hasher);
+        if let Some(identity) = line.server.identity(&self.programs) {
+            identity.hash(&mut hasher);
         }
         format!("{:016x}", hasher.finish())
     }

