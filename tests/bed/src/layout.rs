@@ -52,6 +52,12 @@ impl Layout {
         self.checkout.join("tests/tools")
     }
 
+    /// Where container images are built, and kept.
+    #[must_use]
+    pub fn images(&self) -> PathBuf {
+        self.cache.join("images")
+    }
+
     /// One folder for each running bed.
     #[must_use]
     pub fn runs(&self) -> PathBuf {

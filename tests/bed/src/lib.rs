@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bed;
+mod buildah;
 pub mod cli;
 pub mod control_plane;
 pub mod exec;

@@ -2,10 +2,9 @@
 //!
 //! A node's containerd would spend a minute of emulated time on importing what takes the host seconds. So the
 //! host's containerd imports into a folder, the folder becomes an ext4 image, and each node boots on a copy-on-write
-//! disk over it. The disk is kept in the cache under a digest of all that went into it; so is the base that the
-//! Dockerfiles begin with, made of this Debian's own packages and given the name that they say.
+//! disk over it. The disk is kept in the cache under a digest of all that went into it. The base that the
+//! Dockerfiles begin with is [`setup`]'s.
 
-mod base;
 mod build;
 mod disk;
 
@@ -37,7 +36,7 @@ impl Image {
     }
 
     /// The base that Dockerfiles may begin with: Debian with apt and little else.
-    pub const BASE: &'static str = "docker.io/library/debian:12-slim";
+    pub const BASE: &'static str = setup::BASE_IMAGE;
 
     /// Its name.
     #[must_use]
@@ -63,7 +62,7 @@ fn own_images() -> [Image; 2] {
 /// # Errors
 /// When an image cannot be built or imported.
 pub fn disk(bed: &Bed, images: &[Image]) -> Result<PathBuf> {
-    let folder = bed.ground().layout().cache().join("images");
+    let folder = bed.ground().layout().images();
     std::fs::create_dir_all(&folder).context("making the folder for images")?;
     let _alone = setup::lock(&folder.join("lock"))?;
     let images: Vec<Image> = own_images().into_iter().chain(images.iter().cloned()).collect();

@@ -1,11 +1,13 @@
 //! Set-up: from a fresh Debian 12 machine to a ground that beds can stand on.
 //!
-//! Four steps, each of which looks first and does only what is missing: Debian packages, two kernels (unpacked, not
-//! installed), the control plane's programs (built from pinned Go modules) and a trial of KVM. Running it again
+//! Five steps, each of which looks first and does only what is missing: Debian packages, two kernels (unpacked, not
+//! installed), a base for container images, the control plane's programs (built from pinned Go modules) and a trial of
+//! KVM. Running it again
 //! costs milliseconds and needs no network. Two set-ups at once wait for each other. The host is changed by the
 //! packages alone, and no service is started by them.
 
 mod apt;
+mod base_image;
 mod kernels;
 mod kvm;
 pub(crate) mod mirror;
@@ -22,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use packages::finish as finish_installing;
 
+pub use base_image::NAME as BASE_IMAGE;
 pub use kernels::{Kernel, KernelFiles};
 pub use kvm::Accelerator;
 pub use programs::Extent;
@@ -44,13 +47,19 @@ impl Ground {
         }
         let _alone = lock(&layout.cache().join("setup.lock"))?;
         std::thread::scope(|scope| {
-            // The Go builds are long and need none of the packages.
+            // The Go builds are long and need nothing of the rest.
             let programs = scope.spawn(|| programs::ensure(layout, extent));
-            let rest = packages::ensure(layout).and_then(|()| kernels::ensure(layout));
+            let rest = Ground::without_programs(layout, extent);
             programs.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).and(rest)
         })?;
         let accelerator = kvm::ensure(layout)?;
         Ok(Ground { layout: layout.clone(), accelerator })
+    }
+
+    fn without_programs(layout: &Layout, extent: Extent) -> Result<()> {
+        packages::ensure(layout)?;
+        kernels::ensure(layout)?;
+        if extent == Extent::ControlPlane { Ok(()) } else { base_image::ensure(layout) }
     }
 
     /// Installs Debian packages that only some runs need.

@@ -1,12 +1,15 @@
-//! The base image: this Debian, from the mirror that the machine uses, with apt and little else.
+//! What container images begin with: this Debian, from the mirror that the machine uses, with apt and little else.
 
-use super::build::Buildah;
+use super::mirror;
+use crate::buildah::Buildah;
 use crate::layout::Layout;
-use crate::setup::mirror;
+use crate::progress::stage;
 use crate::{Result, host};
 use anyhow::Context;
-use std::path::Path;
 use std::process::Command;
+
+/// Its name in Dockerfiles.
+pub const NAME: &str = "docker.io/library/debian:12-slim";
 
 /// What nobody reads in an image; the texts of licences stay.
 const LEFT_OUT: &[&str] = &[
@@ -17,13 +20,19 @@ const LEFT_OUT: &[&str] = &[
     "path-exclude=/usr/share/man/*",
 ];
 
-/// Makes the base image `name`, if buildah has none.
-pub fn ensure(layout: &Layout, folder: &Path, buildah: &Buildah, name: &str) -> Result<()> {
-    if buildah.has(name)? {
+/// Makes it, if buildah has none.
+pub fn ensure(layout: &Layout) -> Result<()> {
+    let buildah = Buildah::of(layout);
+    std::fs::create_dir_all(layout.images()).context("making the folder for images")?;
+    if buildah.has(NAME)? {
         return Ok(());
     }
+    stage("making a Debian for container images", || make(layout, &buildah))
+}
+
+fn make(layout: &Layout, buildah: &Buildah) -> Result<()> {
     let (suite, mirror) = (mirror::codename()?, mirror::of_the_machine()?);
-    let archive = folder.join("base.tar");
+    let archive = layout.images().join("base.tar");
     let mut bootstrap = Command::new("mmdebstrap");
     bootstrap.args(["--variant=apt", "--quiet"]).current_dir(layout.cache());
     if mirror.starts_with("https:") {
@@ -33,6 +42,6 @@ pub fn ensure(layout: &Layout, folder: &Path, buildah: &Buildah, name: &str) -> 
         bootstrap.arg(format!("--dpkgopt={option}"));
     }
     host::run(bootstrap.arg(&suite).arg(&archive).arg(&mirror)).context("making a Debian for images")?;
-    buildah.import(&archive, name)?;
+    buildah.import(&archive, NAME)?;
     std::fs::remove_file(&archive).context("removing the base's archive")
 }
