@@ -1,7 +1,7 @@
 //! A control plane on which Lunette is installed, and what the tests say to it.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use lunette_bed::{Bed, Context, ControlPlane, ControlPlaneSpec, Result};
@@ -67,7 +67,7 @@ impl Site {
 
     /// A binary of ours.
     pub fn binary(&self, name: &str) -> PathBuf {
-        binary(&self.bed, name)
+        self.bed.ground().layout().program(name)
     }
 
     /// Applies an object as an administrator.
@@ -115,22 +115,9 @@ impl Site {
     }
 }
 
-/// A binary of ours: the release build, or of the folder that `LUNETTE_BINARIES` names.
-pub fn binary(bed: &Bed, name: &str) -> PathBuf {
-    let folder = std::env::var_os("LUNETTE_BINARIES").map(PathBuf::from);
-    folder.unwrap_or_else(|| bed.ground().layout().checkout().join("target/release")).join(name)
-}
-
 /// Asks again until there is an answer; the last failure if there is none soon.
-pub fn patiently<T>(mut ask: impl FnMut() -> Result<T>) -> Result<T> {
-    let deadline = Instant::now() + SOON;
-    loop {
-        match ask() {
-            Err(error) if Instant::now() > deadline => return Err(error.context(format!("still after {SOON:?}"))),
-            Err(_) => std::thread::sleep(Duration::from_millis(100)),
-            answer => return answer,
-        }
-    }
+pub fn patiently<T>(ask: impl FnMut() -> Result<T>) -> Result<T> {
+    lunette_bed::patiently(SOON, ask)
 }
 
 /// A Lun of namespace `prod`, in the pool `fast`, of 1 GiB, but for the change.

@@ -10,8 +10,6 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 use lunette_bed::{Context, Result, Test, host};
 
-use crate::vm::programs;
-
 /// All of them.
 pub const TESTS: &[Test] = &[
     Test::without_vm("fuzz::a_hostile_ring", |context| search(context, "ring")),
@@ -31,7 +29,7 @@ const LONGEST: u32 = 4096;
 
 fn search(context: &Context, name: &str) -> Result<()> {
     let layout = context.ground().layout();
-    let program = programs(layout.checkout()).join(format!("fuzz-{name}"));
+    let program = layout.program(&format!("fuzz-{name}"));
     if !program.exists() {
         bail!("{} is not built: use `make fuzzers`, with GAMES=engine,agent for those of the agent", program.display());
     }

@@ -9,6 +9,7 @@ use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use lunette_bed::layout::Layout;
 use lunette_bed::{Context, Result};
 
 use super::WINDOW;
@@ -37,15 +38,15 @@ impl Line {
 /// The lines of one kernel that were measured.
 pub struct Kept {
     folder: PathBuf,
-    programs: PathBuf,
+    layout: Layout,
 }
 
 impl Kept {
     /// Those of this kernel.
     pub fn of(context: &Context) -> Kept {
-        let checkout = context.ground().layout().checkout();
-        let folder = checkout.join(format!("target/bench/linux-{}", context.kernel()));
-        Kept { folder, programs: crate::vm::programs(checkout) }
+        let layout = context.ground().layout();
+        let folder = layout.checkout().join(format!("target/bench/linux-{}", context.kernel()));
+        Kept { folder, layout: layout.clone() }
     }
 
     /// What a line cost, if that stands.
@@ -72,7 +73,7 @@ impl Kept {
     fn mark(&self, line: &Line) -> String {
         let mut hasher = DefaultHasher::new();
         (FUNCTIONS, line.load.options(), WINDOW.to_bits()).hash(&mut hasher);
-        if let Some(identity) = line.server.identity(&self.programs) {
+        if let Some(identity) = line.server.identity(&self.layout) {
             identity.hash(&mut hasher);
         }
         format!("{:016x}", hasher.finish())

@@ -41,7 +41,7 @@ pub fn bench(contexts: &[Context], what: &Bench) -> Result<()> {
         && !what.profile
         && chosen(&what.filter, "rooms")
     {
-        rooms::guard(context.ground().layout().checkout())?;
+        rooms::guard(context.ground().layout())?;
     }
     for context in contexts {
         if what.profile { profile(context, what)? } else { figures(context, what)? }
@@ -52,7 +52,7 @@ pub fn bench(contexts: &[Context], what: &Bench) -> Result<()> {
 fn no_room_costs_more_than_it_may(context: &Context) -> Result<()> {
     context.ground().install(&["valgrind"])?;
     println!();
-    rooms::guard(context.ground().layout().checkout())
+    rooms::guard(context.ground().layout())
 }
 
 fn figures(context: &Context, what: &Bench) -> Result<()> {

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, bail, ensure};
+use lunette_bed::layout::Layout;
 use lunette_bed::{Result, host};
 
 /// A program and the most that a command may cost in it.
@@ -26,10 +27,10 @@ const ROOMS: [Room; 3] = [
 ];
 
 /// Prints what each room costs; an error if one costs more than it may.
-pub fn guard(checkout: &Path) -> Result<()> {
+pub fn guard(layout: &Layout) -> Result<()> {
     let mut over = Vec::new();
     for room in &ROOMS {
-        let each = count(&checkout.join("target/release").join(room.program))?;
+        let each = count(&layout.program(room.program))?;
         println!("{}: {each:.0} instructions a command, {:.0} are allowed", room.name, room.limit);
         if each > room.limit {
             over.push(room.name);

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use lunette_bed::layout::Layout;
 use lunette_bed::{Bed, GuestCommand, Process, Result, Vm, host};
 
 use super::load::Fabric;
@@ -77,10 +78,10 @@ impl Server {
     }
 
     /// What the program is, if that may change: it, or its source.
-    pub fn identity(&self, programs: &Path) -> Option<Vec<u8>> {
+    pub fn identity(&self, layout: &Layout) -> Option<Vec<u8>> {
         match self.program {
             Program::Debian => None,
-            Program::Ours(name) => std::fs::read(programs.join(name)).ok(),
+            Program::Ours(name) => std::fs::read(layout.program(name)).ok(),
             Program::Floor => Some(FLOOR.into()),
         }
     }
@@ -151,7 +152,7 @@ impl Guest<'_> {
     }
 
     fn program(&self, name: &str) -> String {
-        crate::vm::binaries(self.bed).join(name).display().to_string()
+        self.bed.ground().layout().program(name).display().to_string()
     }
 
     /// Waits for Lunette's own target, logs in, and makes a loop device of its backstore beside it.

@@ -34,7 +34,6 @@ mod verify;
 
 use lunette_bed::Kernel::{V6_1, V6_12};
 use lunette_bed::Test;
-pub use site::{binaries, programs};
 
 /// All of them.
 pub const TESTS: &[Test] = &[

@@ -3,11 +3,12 @@
 //! Booting is slow, so tests share one site: each begins with no manifest, no agent and an empty pool, and has to leave
 //! it so ([`Site::end`]). The pools are ext4 on disks, which outlive a power cut; manifests and the rest do not.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+pub use lunette_bed::patiently;
 use lunette_bed::{Bed, Context, DiskSpec, GuestCommand, Process, Result, Vm, VmSpec};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -219,30 +220,7 @@ impl Site {
 
 /// The agent's binary, as host and guests name it.
 pub fn agent_binary(bed: &Bed) -> PathBuf {
-    binaries(bed).join("lunette-node")
-}
-
-/// Where our binaries are: the release build, or what `LUNETTE_BINARIES` names.
-pub fn binaries(bed: &Bed) -> PathBuf {
-    programs(bed.ground().layout().checkout())
-}
-
-/// The same, before there is a bed.
-pub fn programs(checkout: &Path) -> PathBuf {
-    let folder = std::env::var_os("LUNETTE_BINARIES").map(PathBuf::from);
-    folder.unwrap_or_else(|| checkout.join("target/release"))
-}
-
-/// Asks again until there is an answer; the last failure if there is none in time.
-pub fn patiently<T>(patience: Duration, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
-    let deadline = Instant::now() + patience;
-    loop {
-        match ask() {
-            Err(error) if Instant::now() > deadline => return Err(error.context(format!("still after {patience:?}"))),
-            Err(_) => std::thread::sleep(Duration::from_millis(200)),
-            answer => return answer,
-        }
-    }
+    bed.ground().layout().program("lunette-node")
 }
 
 /// Prints a figure below the test's name.

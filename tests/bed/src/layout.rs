@@ -2,7 +2,7 @@
 //!
 //! Everything that set-up makes lies under one cache directory (`target/bed`, or `LUNETTE_BED_CACHE`), so that
 //! removing that directory is all it takes to start from nothing. Nothing outside it is ever written, but for the
-//! Debian packages that set-up installs.
+//! Debian packages that set-up installs. The checkout's own programs are built by others; where is known here.
 
 use crate::Result;
 use anyhow::{Context, bail};
@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 
 /// The environment variable that moves the cache directory.
 pub const CACHE_VARIABLE: &str = "LUNETTE_BED_CACHE";
+
+/// The environment variable that names another folder of programs to try than the release build.
+pub const PROGRAMS_VARIABLE: &str = "LUNETTE_BINARIES";
 
 /// The directories of a checkout that the bed works with.
 #[derive(Debug, Clone)]
@@ -56,6 +59,13 @@ impl Layout {
     #[must_use]
     pub fn images(&self) -> PathBuf {
         self.cache.join("images")
+    }
+
+    /// A program of this checkout's: of the release build, or of the folder that [`PROGRAMS_VARIABLE`] names.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        let folder = std::env::var_os(PROGRAMS_VARIABLE).map(PathBuf::from);
+        folder.unwrap_or_else(|| self.checkout.join("target/release")).join(name)
     }
 
     /// One folder for each running bed.

@@ -167,7 +167,7 @@ impl Installed {
 /// The images of the checkout's Dockerfiles, with the programs as they are built now.
 fn our_images(bed: &Bed) -> Result<[Image; 2]> {
     let image = |name: &str| {
-        let program = super::super::site::binary(bed, &format!("lunette-{name}"));
+        let program = bed.ground().layout().program(&format!("lunette-{name}"));
         let dockerfile = bed.ground().layout().checkout().join("images").join(format!("{name}.Dockerfile"));
         let text = std::fs::read_to_string(&dockerfile);
         let text = text.with_context(|| format!("reading {}", dockerfile.display()))?;

@@ -2,11 +2,11 @@
 
 use super::ControlPlane;
 use crate::exec::Output;
-use crate::{Result, host};
-use anyhow::{Context, bail};
+use crate::{Result, host, patiently};
+use anyhow::{Context, ensure};
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 impl ControlPlane {
     /// kubectl in the bed's network as an administrator, for arguments.
@@ -105,17 +105,10 @@ impl ControlPlane {
         accepted: impl Fn(&serde_json::Value) -> bool,
     ) -> Result<serde_json::Value> {
         let what: Vec<&str> = what.into_iter().collect();
-        let deadline = Instant::now() + patience;
-        loop {
-            let found = self.get_json(what.iter().copied());
-            match found {
-                Ok(object) if accepted(&object) => return Ok(object),
-                Ok(object) if Instant::now() > deadline => {
-                    bail!("{} is not as it should be after {patience:?}:\n{object:#}", what.join(" "))
-                }
-                Err(error) if Instant::now() > deadline => return Err(error),
-                _ => std::thread::sleep(Duration::from_millis(100)),
-            }
-        }
+        patiently(patience, || {
+            let object = self.get_json(what.iter().copied())?;
+            ensure!(accepted(&object), "{} is not as it should be:\n{object:#}", what.join(" "));
+            Ok(object)
+        })
     }
 }
