@@ -9,25 +9,22 @@ use std::io;
 use lunette_backend::{CopySpec, Draft, PoolError, PoolErrorKind, VolumeId};
 use lunette_fileio::{is_no_reflink, reflink};
 
+use crate::config::DirectoryConfig;
 use crate::description::Description;
+use crate::making::Making;
 use crate::message::{Bytes, failed};
-use crate::pool::DirectoryConfig;
 use crate::root::Root;
-use crate::volume::{self, Unfinished, Volume};
+use crate::volume::Volume;
 
 /// A copy that is prepared.
 pub(crate) struct Copy {
-    config: DirectoryConfig,
-    /// Without the turn to change the pool: a draft may stand for a while, and several at once.
-    root: Root,
+    making: Making,
     id: VolumeId,
     source: File,
     /// Of the source.
     description: Description,
     spec: CopySpec,
-    made: Unfinished,
     taken: bool,
-    kept: bool,
 }
 
 impl Copy {
@@ -41,23 +38,14 @@ impl Copy {
         let source = volume.open_data(true)?;
         // So that little is left to write out at the instant.
         source.sync_data().map_err(|error| failed("syncing", &volume.path(), error))?;
-        let made = Unfinished::of(turn, id)?;
-        Ok(Self {
-            config: config.clone(),
-            root: Root::open(config)?,
-            id: id.clone(),
-            source,
-            description: volume.description.clone(),
-            spec: spec.clone(),
-            made,
-            taken: false,
-            kept: false,
-        })
+        let making = Making::begin(config, turn, id)?;
+        let (description, spec) = (volume.description.clone(), spec.clone());
+        Ok(Self { making, id: id.clone(), source, description, spec, taken: false })
     }
 
     fn size(&self) -> Result<u64, PoolError> {
-        let path = self.root.path();
-        let taken = self.made.data.metadata().map_err(|error| failed("looking at a copy in", path, error))?.len();
+        let path = self.making.root().path();
+        let taken = self.making.data().metadata().map_err(|error| failed("looking at a copy in", path, error))?.len();
         match self.spec.size {
             Some(size) if size < taken => {
                 let text = format!(
@@ -75,7 +63,7 @@ impl Copy {
 
 impl Draft for Copy {
     fn take(&mut self) -> Result<(), PoolError> {
-        reflink(&self.source, &self.made.data).map_err(|error| refused(&self.root, error))?;
+        reflink(&self.source, self.making.data()).map_err(|error| refused(self.making.root(), error))?;
         self.taken = true;
         Ok(())
     }
@@ -86,21 +74,7 @@ impl Draft for Copy {
             return Err(PoolError::new(PoolErrorKind::Failed, text));
         }
         let description = self.description.copied(self.size()?, &self.spec.owner);
-        self.made.finish(&self.root, &description)?;
-        let turn = Root::open(&self.config)?;
-        turn.take_turn()?;
-        self.made.rename(&turn, &self.id)?;
-        self.kept = true;
-        Ok(())
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        if !self.kept {
-            // What cannot be removed now is removed by the next attempt.
-            let _ = volume::give_up(&self.root, &self.id);
-        }
+        self.making.keep(&description)
     }
 }
 

@@ -16,11 +16,11 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
+use crate::config::DirectoryConfig;
 use crate::description::Description;
+use crate::making::Making;
 use crate::message::{Bytes, failed};
-use crate::pool::DirectoryConfig;
 use crate::root::Root;
-use crate::volume::{self, Unfinished};
 
 /// Where images are, below the pool's directory.
 pub(crate) const FOLDER: &str = "import";
@@ -32,17 +32,12 @@ const LONGEST_NAME: usize = 253;
 
 /// A volume that is being made.
 pub(crate) struct Importing {
-    config: DirectoryConfig,
-    /// Without the turn to change the pool, as with copies of volumes.
-    root: Root,
-    id: VolumeId,
+    making: Making,
     spec: ImportSpec,
     image: File,
     /// What the image was like when it was opened.
     seen: Seen,
-    made: Unfinished,
     done: u64,
-    kept: bool,
 }
 
 /// What changes when a file does.
@@ -73,18 +68,16 @@ impl Importing {
             );
             return Err(PoolError::new(PoolErrorKind::Mismatch, text));
         }
-        let made = Unfinished::of(turn, id)?;
-        let (root, spec) = (Root::open(config)?, spec.clone());
-        Ok(Self { config: config.clone(), root, id: id.clone(), spec, image, seen, made, done: 0, kept: false })
+        Ok(Self { making: Making::begin(config, turn, id)?, spec: spec.clone(), image, seen, done: 0 })
     }
 
     fn path(&self) -> PathBuf {
-        path_of(&self.root, &self.spec.image)
+        path_of(self.making.root(), &self.spec.image)
     }
 
     /// Whether the image is now shared as a whole.
     fn share(&mut self) -> Result<bool, PoolError> {
-        match reflink(&self.image, &self.made.data) {
+        match reflink(&self.image, self.making.data()) {
             Ok(()) => Ok(true),
             Err(error) if is_no_reflink(&error) => Ok(false),
             Err(error) => Err(failed("sharing the extents of", &self.path(), error)),
@@ -93,9 +86,9 @@ impl Importing {
 
     fn copy_part(&mut self) -> Result<(), PoolError> {
         let part = PART.min(self.seen.size - self.done);
-        let copied = copy_range(&self.image, &self.made.data, self.done, part);
+        let copied = copy_range(&self.image, self.making.data(), self.done, part);
         // So that what counts as copied is, and little is left to write out at the end.
-        copied.and_then(|()| self.made.data.sync_data()).map_err(|error| failed("copying", &self.path(), error))?;
+        copied.and_then(|()| self.making.data().sync_data()).map_err(|error| failed("copying", &self.path(), error))?;
         self.done += part;
         Ok(())
     }
@@ -130,21 +123,7 @@ impl Import for Importing {
             return Err(PoolError::new(PoolErrorKind::Failed, text));
         }
         self.is_unchanged()?;
-        self.made.finish(&self.root, &Description::of(&self.spec.volume))?;
-        let turn = Root::open(&self.config)?;
-        turn.take_turn()?;
-        self.made.rename(&turn, &self.id)?;
-        self.kept = true;
-        Ok(())
-    }
-}
-
-impl Drop for Importing {
-    fn drop(&mut self) {
-        if !self.kept {
-            // What cannot be removed now is removed by the next attempt.
-            let _ = volume::give_up(&self.root, &self.id);
-        }
+        self.making.keep(&Description::of(&self.spec.volume))
     }
 }
 

@@ -22,16 +22,19 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+mod config;
 mod copy;
 mod description;
 mod holder;
 mod import;
 mod journal;
+mod making;
 mod message;
 mod pool;
 mod root;
 mod volume;
 
 pub use backend::DirectoryVolume;
+pub use config::DirectoryConfig;
 pub use lunette_fileio::{Engine, IoMode};
-pub use pool::{DirectoryConfig, DirectoryPool};
+pub use pool::DirectoryPool;

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use lunette_backend::{
     Capacity, CopySpec, Created, Draft, Import, ImportSpec, OpenOptions, Pool, PoolError, PoolErrorKind, Usage,
     VolumeId, VolumeSpec,
 };
-use lunette_fileio::{Engine, FileIo, FileOptions, IoMode, LockError, LockKind, SetupError, lock};
+use lunette_fileio::{Engine, FileIo, FileOptions, LockError, LockKind, SetupError, lock};
 
 use crate::backend::DirectoryVolume;
+use crate::config::DirectoryConfig;
 use crate::copy::{self, Copy};
 use crate::description::is_block_size;
 use crate::holder::holder;
@@ -24,18 +24,6 @@ use crate::volume::{self, Volume};
 
 /// How long an opener waits for the last requests of a process that died.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What an admin says of a directory pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DirectoryConfig {
-    /// The directory, from the root. It may be a symbolic link: it is the admin's word.
-    pub path: PathBuf,
-    /// Whether the page cache is passed by.
-    pub io: IoMode,
-    /// What the file `.lunette-pool` in the directory must say (white space around it aside), so that the
-    /// directory below an unmounted file system is never taken for an empty pool.
-    pub marker: Option<String>,
-}
 
 /// A directory of volumes.
 #[derive(Clone, Debug)]
@@ -69,6 +57,14 @@ impl DirectoryPool {
         let root = Root::open(&self.config)?;
         root.take_turn()?;
         Ok(root)
+    }
+
+    /// The same to make volume `id`, of which nothing is left; `None` if there is one.
+    fn turn_to_make(&self, id: &VolumeId) -> Result<Option<Root>, PoolError> {
+        let turn = self.in_turn()?;
+        volume::sweep(&turn, id)?;
+        let found = Volume::find(&turn, id)?.is_some();
+        Ok((!found).then_some(turn))
     }
 
     /// Locks the volume's data for as long as the file is open.
@@ -137,12 +133,8 @@ impl Pool for DirectoryPool {
     }
 
     fn draft(&self, id: &VolumeId, spec: &CopySpec) -> Result<Option<Box<dyn Draft>>, PoolError> {
-        let root = self.in_turn()?;
-        volume::sweep(&root, id)?;
-        if Volume::find(&root, id)?.is_some() {
-            return Ok(None);
-        }
-        Ok(Some(Box::new(Copy::prepare(&self.config, &root, id, spec)?)))
+        let Some(turn) = self.turn_to_make(id)? else { return Ok(None) };
+        Ok(Some(Box::new(Copy::prepare(&self.config, &turn, id, spec)?)))
     }
 
     fn images(&self) -> Result<BTreeMap<String, u64>, PoolError> {
@@ -151,12 +143,8 @@ impl Pool for DirectoryPool {
 
     fn import(&self, id: &VolumeId, spec: &ImportSpec) -> Result<Option<Box<dyn Import>>, PoolError> {
         check_spec(&spec.volume)?;
-        let root = self.in_turn()?;
-        volume::sweep(&root, id)?;
-        if Volume::find(&root, id)?.is_some() {
-            return Ok(None);
-        }
-        Ok(Some(Box::new(Importing::prepare(&self.config, &root, id, spec)?)))
+        let Some(turn) = self.turn_to_make(id)? else { return Ok(None) };
+        Ok(Some(Box::new(Importing::prepare(&self.config, &turn, id, spec)?)))
     }
 
     fn usage(&self, id: &VolumeId) -> Result<Usage, PoolError> {

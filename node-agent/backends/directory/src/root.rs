@@ -14,8 +14,8 @@ use nix::sys::stat::Mode;
 use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
+use crate::config::DirectoryConfig;
 use crate::message::failed;
-use crate::pool::DirectoryConfig;
 
 /// The file that says that the right file system is mounted.
 pub(crate) const MARKER: &str = ".lunette-pool";

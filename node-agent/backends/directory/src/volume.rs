@@ -100,31 +100,31 @@ fn open_directory(root: &Root, name: &str) -> Result<Option<File>, PoolError> {
 
 /// Makes a volume of `spec`; there is none of that name.
 pub(crate) fn make(root: &Root, id: &VolumeId, spec: &VolumeSpec) -> Result<(), PoolError> {
-    let made = build(root, &making(id), spec);
+    let made = build(root, id, spec);
     if made.is_err() {
         // What cannot be swept now (a disk that failed) is swept by the next attempt.
         let _ = sweep(root, id);
     }
-    made?;
-    let path = root.path().join(id.as_str());
-    renameat(root.dir(), making(id).as_str(), root.dir(), id.as_str())
-        .map_err(|errno| failed("making", &path, errno))?;
-    root.sync()
+    made
 }
 
-fn build(root: &Root, name: &str, spec: &VolumeSpec) -> Result<(), PoolError> {
-    Unfinished::begin(root, name)?.finish(root, &Description::of(spec))
+fn build(root: &Root, id: &VolumeId, spec: &VolumeSpec) -> Result<(), PoolError> {
+    let unfinished = Unfinished::of(root, id)?;
+    unfinished.finish(root, &Description::of(spec))?;
+    unfinished.rename(root, id)
 }
 
 /// A volume's directory with an empty data file, under a name that no volume has.
 pub(crate) struct Unfinished {
     path: PathBuf,
-    pub dir: File,
+    dir: File,
     pub data: File,
 }
 
 impl Unfinished {
-    fn begin(root: &Root, name: &str) -> Result<Self, PoolError> {
+    /// Begins one under the name of a volume that is being made.
+    pub fn of(root: &Root, id: &VolumeId) -> Result<Self, PoolError> {
+        let name = &*making(id);
         let path = root.path().join(name);
         let fail = |errno: Errno| failed("making", &path, errno);
         mkdirat(root.dir(), name, Mode::S_IRWXU).map_err(fail)?;
@@ -132,11 +132,6 @@ impl Unfinished {
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | NO_FOLLOW;
         let data = File::from(openat(&dir, DATA, flags, PRIVATE).map_err(fail)?);
         Ok(Self { path, dir, data })
-    }
-
-    /// The same under the name of a volume that is being made.
-    pub fn of(root: &Root, id: &VolumeId) -> Result<Self, PoolError> {
-        Self::begin(root, &making(id))
     }
 
     /// Brings the data file to its size, and describes the volume. All of it is durable but its name.

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::journal;
 use crate::root::MARKER;
+use lunette_fileio::IoMode;
 
 mod images;
 mod mounts;
