@@ -22,7 +22,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::args::{Run, Serve};
 use crate::attach::{Desk, Order};
-use crate::handover::{self, Baton, Offers, Served, Succession};
+use crate::handover::{self, Baton, Offers, Served, Succession, When};
 use crate::lun::Kernel;
 use crate::node::{Context, Node};
 use crate::source::{Kubernetes, Manifests, Presence, Source, View};
@@ -97,23 +97,22 @@ impl Agent {
     async fn succeed(mut self) -> anyhow::Result<()> {
         self.know_what_is_wanted().await?;
         let refused = "the other agent was not asked to hand over, or refuses: it serves on";
-        let succession = Succession::ask(&self.args.run.succession()).await.context(refused)?;
+        let succession = Succession::ask(&self.args.run.succession(), When::Now).await.context(refused)?;
         self.take_over(succession).await
     }
 
-    /// Waits until the one that runs is told to stop, or is gone, and becomes the agent then.
+    /// Waits until the one that runs is told to stop, or is gone, and becomes the agent then. It stands by for as long as
+    /// that takes, and before it knows what is wanted too: then it is no successor yet, but one who is there when the
+    /// other agent dies.
     async fn stand_by(mut self) -> anyhow::Result<()> {
-        self.know_what_is_wanted().await?;
-        let mut stop = stop_signal()?;
-        tracing::info!("standing by: the other agent hands over when it is told to stop");
+        let (mut stop, mut ready) = (stop_signal()?, false);
         loop {
-            let socket = self.args.run.succession();
-            tokio::select! {
-                begun = Succession::stand_by(&socket) => match begun {
-                    Ok(succession) => return self.take_over(succession).await,
-                    Err(lost) => tracing::debug!(%lost, "nobody to succeed"),
-                },
+            let begun = tokio::select! {
+                begun = self.wait_for_its_end(&mut ready) => begun?,
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            };
+            if let Some(succession) = begun {
+                return self.take_over(succession).await;
             }
             match only_agent(&self.args.run.lock()) {
                 Ok(lock) => return self.lead(lock).await,
@@ -122,9 +121,26 @@ impl Agent {
         }
     }
 
+    /// The hand-over, when the one that runs begins it. `None`: it is time to look whether there still is one.
+    async fn wait_for_its_end(&mut self, ready: &mut bool) -> anyhow::Result<Option<Succession>> {
+        if !*ready {
+            let Ok(known) = timeout(ASK_AGAIN, self.views.changed()).await else { return Ok(None) };
+            known.context("what is to be served is not known any more: this one ends, and the other serves on")?;
+            tracing::info!("standing by: the other agent hands over when it is told to stop");
+            *ready = true;
+        }
+        let begun = Succession::ask(&self.args.run.succession(), When::AtItsEnd).await;
+        Ok(begun.inspect_err(|lost| tracing::debug!(%lost, "nobody to succeed")).ok())
+    }
+
     async fn know_what_is_wanted(&mut self) -> anyhow::Result<()> {
         let known = timeout(KNOWN_WITHIN, self.views.changed()).await;
-        anyhow::ensure!(matches!(known, Ok(Ok(()))), "what is to be served is not known: the other agent serves on");
+        anyhow::ensure!(
+            matches!(known, Ok(Ok(()))),
+            "what is to be served has not been known for {} s (see the log: is the API server away?): the other agent \
+             serves on",
+            KNOWN_WITHIN.as_secs()
+        );
         Ok(())
     }
 
@@ -183,8 +199,7 @@ async fn end(lock: Flock<File>, sockets: Vec<Socket>, successor: Option<Baton>) 
     };
     // It puts its own in their place.
     sockets.into_iter().for_each(Socket::leave);
-    let version = baton.version().to_owned();
-    baton.pass().await.context("the successor has gone after all was handed over: start an agent")?;
+    let version = baton.pass().await.context("the successor has gone after all was handed over: start an agent")?;
     tracing::info!(version, "the successor is the agent now; this one ends");
     Ok(())
 }
@@ -364,7 +379,38 @@ fn list(args: &Serve) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::args::{Cli, Command};
+
+    /// An agent whose source says nothing; whoever holds the other end may have it say something.
+    fn without_a_view(run_dir: &Path) -> (Agent, watch::Sender<View>) {
+        let manifests = run_dir.display().to_string();
+        let words = ["lunette-node", "serve", "--stand-by", "--node", "here", "--portal", "127.0.0.1"];
+        let line =
+            words.into_iter().chain(["--manifests", &manifests, "--run-dir", &manifests, "--state-dir", &manifests]);
+        let Command::Serve(args) = Cli::parse_from(line).command else { panic!("the line says serve") };
+        let source = Source::Manifests(Manifests::new(run_dir.to_owned(), "here".to_owned(), run_dir).unwrap());
+        let (told, served) = mpsc::unbounded_channel();
+        let context = Arc::new(context(&args, "here".to_owned(), source, told).unwrap());
+        let (sender, views) = watch::channel(View::default());
+        (Agent { args, context, client: None, views, served }, sender)
+    }
+
+    #[tokio::test]
+    async fn one_who_stands_by_goes_on_while_it_does_not_know_what_is_wanted() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut agent, source) = without_a_view(dir.path());
+        let mut ready = false;
+        for _ in 0..3 {
+            assert!(matches!(agent.wait_for_its_end(&mut ready).await, Ok(None)));
+            assert!(!ready, "it cannot be handed over to yet");
+        }
+        source.send_replace(View::default());
+        assert!(matches!(agent.wait_for_its_end(&mut ready).await, Ok(None)), "nobody is there to succeed");
+        assert!(ready);
+    }
 
     #[test]
     fn a_request_that_is_not_understood_is_said_to_be_so() {

@@ -25,12 +25,14 @@ mod predecessor;
 mod successor;
 mod supervisor;
 mod upgrade;
+mod when;
 mod wire;
 
-pub use predecessor::{Baton, Offers, Successors, listen, offers};
+pub use predecessor::{Baton, Candidate, HandOver, Offers, Successors, listen, offers};
 pub use successor::{Served, Succession};
 pub use supervisor::{start_successor, tell_ready};
 pub use upgrade::upgrade;
+pub use when::When;
 pub use wire::Lost;
 
 /// Raised when the words change their meaning.

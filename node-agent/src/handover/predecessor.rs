@@ -1,4 +1,5 @@
-//! The side that serves and lets go.
+//! The side that serves and lets go. A successor is to it first a [`Candidate`], then there is a [`HandOver`] under way, and
+//! in the end the [`Baton`] is passed.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,9 +8,10 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use tokio::net::UnixStream;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::timeout;
 
+use super::when::{Greeting, When};
 use super::wire::{Wire, words};
 use super::{Lost, PROTOCOL};
 use crate::socket;
@@ -22,10 +24,10 @@ const ASK_WITHIN: Duration = Duration::from_secs(10);
 
 /// Where successors that ask are passed on, one at a time.
 #[derive(Clone)]
-pub struct Offers(mpsc::Sender<Baton>);
+pub struct Offers(mpsc::Sender<Candidate>);
 
 /// Successors that have asked.
-pub type Successors = mpsc::Receiver<Baton>;
+pub type Successors = mpsc::Receiver<Candidate>;
 
 /// A way for successors to the node.
 pub fn offers() -> (Offers, Successors) {
@@ -54,82 +56,111 @@ impl Offers {
     /// Hears what someone wants, and passes it on.
     pub async fn introduce(&self, stream: UnixStream, pid: Option<i32>) {
         let mut wire = Wire::new(stream);
-        match wire.hear().await {
-            Ok(line) => match words(&line) {
-                ("succeed", rest) => self.asked(rest, pid, wire, false).await,
-                ("stand-by", rest) => self.asked(rest, pid, wire, true).await,
-                _ => drop(wire.say("no nothing but succeed and stand-by is understood here").await),
-            },
-            Err(lost) => tracing::debug!(%lost, "someone asked for nothing on the socket for successors"),
-        }
+        let line = match wire.hear().await {
+            Ok(line) => line,
+            Err(lost) => return tracing::debug!(%lost, "someone asked for nothing on the socket for successors"),
+        };
+        let no = match Greeting::read(&line) {
+            Some(Greeting { when, protocol, version }) if protocol == PROTOCOL.to_string() => {
+                let (version, successor) = (version.to_owned(), Successor { wire, pid });
+                return self.pass_on(Candidate { successor, version, when }).await;
+            }
+            Some(_) => format!("no this agent hands over by protocol {PROTOCOL}: stop it and start the other"),
+            None => "no nothing but succeed and stand-by is understood here".to_owned(),
+        };
+        // If it is gone, so much the better.
+        let _ = wire.say(&no).await;
     }
 
-    /// Someone said `succeed` or, if it `waits`, `stand-by`, and these words.
-    async fn asked(&self, said: &str, pid: Option<i32>, mut wire: Wire, waits: bool) {
-        let (protocol, version) = words(said);
-        if protocol != PROTOCOL.to_string() {
-            let no = format!("no this agent hands over by protocol {PROTOCOL}: stop it and start the other");
-            return drop(wire.say(&no).await);
-        }
-        let baton = Baton { wire, version: version.to_owned(), pid, waits };
-        if let Err(mpsc::error::TrySendError::Full(baton) | mpsc::error::TrySendError::Closed(baton)) =
-            self.0.try_send(baton)
-        {
-            baton.refuse("this agent is being succeeded or ends").await;
-        }
+    async fn pass_on(&self, candidate: Candidate) {
+        let Err(refused) = self.0.try_send(candidate) else { return };
+        let (TrySendError::Full(candidate) | TrySendError::Closed(candidate)) = refused;
+        candidate.refuse("this agent is being succeeded or ends").await;
     }
 }
 
-/// The connection to a successor that has said that it is ready.
-pub struct Baton {
+/// The connection to a successor's process.
+struct Successor {
     wire: Wire,
-    version: String,
-    /// Its process, where that is to be seen from here.
+    /// The process, where that is to be seen from here.
     pid: Option<i32>,
-    waits: bool,
 }
 
-impl Baton {
-    /// Whether it is to be handed over to only when this agent is told to stop.
-    pub fn waits(&self) -> bool {
-        self.waits
+impl Successor {
+    /// Ends it: it ends when it sees the connection end, and if it does not see, it is killed.
+    fn end(self) {
+        if let Some(pid) = self.pid {
+            // It is there as long as the connection is. If it has ended already, so much the better.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+}
+
+/// A successor that has said that it is ready. Nothing is handed over to it yet.
+pub struct Candidate {
+    successor: Successor,
+    version: String,
+    when: When,
+}
+
+impl Candidate {
+    /// When it is to be handed over to.
+    pub fn when(&self) -> When {
+        self.when
     }
 
-    /// Whether one who waits is still there. It has nothing to say meanwhile, and its end is heard at once.
+    /// What it calls its version.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Whether it is still there. It has nothing to say meanwhile, and its end is heard at once.
     pub async fn is_there(&mut self) -> bool {
-        matches!(self.wire.hear_within(Duration::from_millis(1)).await, Err(Lost::Silent(_)))
+        matches!(self.successor.wire.hear_within(Duration::from_millis(1)).await, Err(Lost::Silent(_)))
     }
 
     /// Sends it away.
     pub async fn refuse(mut self, why: &str) {
         // If it is gone, so much the better.
-        let _ = self.wire.say(&format!("no {why}")).await;
-    }
-
-    /// What the successor calls its version.
-    pub fn version(&self) -> &str {
-        &self.version
+        let _ = self.successor.wire.say(&format!("no {why}")).await;
     }
 
     /// Says that the hand-over begins.
-    pub async fn begin(&mut self) -> Result<(), Lost> {
-        self.wire.say("go").await
+    ///
+    /// # Errors
+    /// It is lost, and has been ended.
+    pub async fn begin(mut self) -> Result<HandOver, Lost> {
+        match self.successor.wire.say("go").await {
+            Ok(()) => Ok(HandOver { successor: self.successor, version: self.version }),
+            Err(lost) => {
+                self.successor.end();
+                Err(lost)
+            }
+        }
     }
+}
 
-    /// Gives a LUN that was let go of; [`Baton::wait_for`] says when it is served.
+/// A hand-over under way: some LUNs are the successor's, others still ours. All can be taken back.
+pub struct HandOver {
+    successor: Successor,
+    version: String,
+}
+
+impl HandOver {
+    /// Gives a LUN that was let go of; [`HandOver::wait_for`] says when it is served.
     pub async fn give(&mut self, uid: &str) -> Result<(), Lost> {
-        self.wire.say(&format!("take {uid}")).await
+        self.successor.wire.say(&format!("take {uid}")).await
     }
 
     /// Names a LUN that cannot be served at once.
     pub async fn name(&mut self, uid: &str) -> Result<(), Lost> {
-        self.wire.say(&format!("later {uid}")).await
+        self.successor.wire.say(&format!("later {uid}")).await
     }
 
     /// Waits until all of `given` are served; tells each as it comes.
     pub async fn wait_for(&mut self, mut given: BTreeSet<String>, mut served: impl FnMut(&str)) -> Result<(), Lost> {
         while !given.is_empty() {
-            let line = self.wire.hear_within(SERVE_WITHIN).await?;
+            let line = self.successor.wire.hear_within(SERVE_WITHIN).await?;
             match words(&line) {
                 ("serving" | "left", uid) if given.remove(uid) => served(uid),
                 ("cannot", why) => return Err(Lost::Refused(format!("cannot serve {why}"))),
@@ -139,16 +170,30 @@ impl Baton {
         Ok(())
     }
 
-    /// Makes the successor the agent. Whoever calls this serves nothing any more, and holds no lock.
-    pub async fn pass(mut self) -> Result<(), Lost> {
-        self.wire.say("yours").await
+    /// Takes everything back: the successor is ended, and what it has opened is free then.
+    pub fn take_back(self) {
+        self.successor.end();
     }
 
-    /// Takes everything back: the successor ends when it sees the connection end, and if it does not see, it is killed.
-    pub fn take_back(self) {
-        if let Some(pid) = self.pid {
-            // It is there as long as the connection is. If it has ended already, so much the better.
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
+    /// Every LUN is handed over.
+    pub fn done(self) -> Baton {
+        Baton { successor: self.successor, version: self.version }
+    }
+}
+
+/// What is left to give to a successor that has every LUN: that it is the agent of this machine.
+pub struct Baton {
+    successor: Successor,
+    version: String,
+}
+
+impl Baton {
+    /// Makes the successor the agent; its version. Whoever calls this serves nothing any more, and holds no lock.
+    ///
+    /// # Errors
+    /// It is lost.
+    pub async fn pass(mut self) -> Result<String, Lost> {
+        self.successor.wire.say("yours").await?;
+        Ok(self.version)
     }
 }

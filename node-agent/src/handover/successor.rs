@@ -9,8 +9,9 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
+use super::Lost;
+use super::when::When;
 use super::wire::{Wire, words};
-use super::{Lost, PROTOCOL};
 use crate::source::View;
 
 /// How long the predecessor may take to answer.
@@ -35,35 +36,25 @@ pub struct Succession {
 }
 
 impl Succession {
-    /// Asks the agent on `socket` to hand over. Everything must be ready.
-    ///
-    /// # Errors
-    /// There is none, or it refuses.
-    pub async fn ask(socket: &Path) -> Result<Self, Lost> {
-        let connected = timeout(ANSWER_WITHIN, UnixStream::connect(socket)).await;
-        let stream = connected.map_err(|_| Lost::Silent(ANSWER_WITHIN))?.map_err(|_| Lost::Gone)?;
-        Self::over(stream).await
-    }
-
-    /// Tells the agent on `socket` that everything is ready, and waits until it hands over, however long that takes.
+    /// Tells the agent on `socket` that everything is ready, and waits until it hands over: a while if that is to be now,
+    /// or until its end, however far that is.
     ///
     /// # Errors
     /// There is none, it refuses, or has gone without handing over.
-    pub async fn stand_by(socket: &Path) -> Result<Self, Lost> {
-        Self::standing_by(UnixStream::connect(socket).await.map_err(|_| Lost::Gone)?).await
+    pub async fn ask(socket: &Path, when: When) -> Result<Self, Lost> {
+        let connected = timeout(ANSWER_WITHIN, UnixStream::connect(socket)).await;
+        let stream = connected.map_err(|_| Lost::Silent(ANSWER_WITHIN))?.map_err(|_| Lost::Gone)?;
+        Self::ask_over(stream, when).await
     }
 
-    pub(crate) async fn over(stream: UnixStream) -> Result<Self, Lost> {
+    /// The same over a connection to the agent.
+    pub(crate) async fn ask_over(stream: UnixStream, when: When) -> Result<Self, Lost> {
         let mut wire = Wire::new(stream);
-        wire.say(&format!("succeed {PROTOCOL} {}", env!("CARGO_PKG_VERSION"))).await?;
-        let line = wire.hear_within(ANSWER_WITHIN).await?;
-        Self::begun(wire, line)
-    }
-
-    pub(crate) async fn standing_by(stream: UnixStream) -> Result<Self, Lost> {
-        let mut wire = Wire::new(stream);
-        wire.say(&format!("stand-by {PROTOCOL} {}", env!("CARGO_PKG_VERSION"))).await?;
-        let line = wire.hear().await?;
+        wire.say(&when.greeting()).await?;
+        let line = match when {
+            When::Now => wire.hear_within(ANSWER_WITHIN).await?,
+            When::AtItsEnd => wire.hear().await?,
+        };
         Self::begun(wire, line)
     }
 

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 
 use super::intent::Intent;
 use super::{LEAVE_WITHIN, Node};
-use crate::handover::{Baton, Lost};
+use crate::handover::{Baton, Candidate, HandOver, Lost, When};
 
 /// LUNs that pause at the same time: few, so that each pauses shortly, also where there are a thousand.
 const GROUP: usize = 8;
@@ -18,21 +18,28 @@ struct Pauses(Vec<Duration>);
 
 impl Node {
     /// Someone is ready to succeed us: now, or when we are told to stop. To whom all was handed over, if so.
-    pub(super) async fn met(&mut self, baton: Baton) -> Option<Baton> {
-        if !baton.waits() {
-            return self.hand_over(baton).await;
+    pub(super) async fn met(&mut self, candidate: Candidate) -> Option<Baton> {
+        match candidate.when() {
+            When::Now => self.hand_over(candidate).await,
+            When::AtItsEnd => {
+                self.have_wait(candidate).await;
+                None
+            }
         }
+    }
+
+    /// One waits until we are told to stop, and others are sent away.
+    async fn have_wait(&mut self, candidate: Candidate) {
         let taken = match &mut self.heir {
             Some(heir) => heir.is_there().await,
             None => false,
         };
         if taken {
-            baton.refuse("another one stands by").await;
+            candidate.refuse("another one stands by").await;
         } else {
-            tracing::info!(version = baton.version(), "a successor stands by");
-            self.heir = Some(baton);
+            tracing::info!(version = candidate.version(), "a successor stands by");
+            self.heir = Some(candidate);
         }
-        None
     }
 
     /// We are told to stop: hands over to who stands by, if anybody still does.
@@ -43,17 +50,15 @@ impl Node {
 
     /// Hands every LUN over. If that fails half-way the successor is ended, and following the view starts again what
     /// was let go of.
-    pub(super) async fn hand_over(&mut self, mut baton: Baton) -> Option<Baton> {
-        tracing::info!(version = baton.version(), luns = self.workers.len(), "handing over to a successor");
-        let mut pauses = Pauses::default();
-        match self.hand_all(&mut baton, &mut pauses).await {
-            Ok(()) => {
+    async fn hand_over(&mut self, candidate: Candidate) -> Option<Baton> {
+        tracing::info!(version = candidate.version(), luns = self.workers.len(), "handing over to a successor");
+        match self.hand_all(candidate).await {
+            Ok((baton, pauses)) => {
                 tracing::info!("handed over: {}", pauses.told());
                 Some(baton)
             }
             Err(lost) => {
                 tracing::error!("the successor could not take over ({lost}): this agent serves on");
-                baton.take_back();
                 // Workers that removed an orphan are gone too.
                 self.orphans_sought = false;
                 None
@@ -61,20 +66,30 @@ impl Node {
         }
     }
 
-    async fn hand_all(&mut self, baton: &mut Baton, pauses: &mut Pauses) -> Result<(), Lost> {
-        baton.begin().await?;
+    async fn hand_all(&mut self, candidate: Candidate) -> Result<(Baton, Pauses), Lost> {
+        let (mut hand_over, mut pauses) = (candidate.begin().await?, Pauses::default());
+        match self.hand_groups(&mut hand_over, &mut pauses).await {
+            Ok(()) => Ok((hand_over.done(), pauses)),
+            Err(lost) => {
+                hand_over.take_back();
+                Err(lost)
+            }
+        }
+    }
+
+    async fn hand_groups(&mut self, hand_over: &mut HandOver, pauses: &mut Pauses) -> Result<(), Lost> {
         self.snapshots.stop();
         let uids: Vec<String> = self.workers.keys().cloned().collect();
         for group in uids.chunks(GROUP) {
             let began = Instant::now();
-            let given = self.let_go(group, baton).await?;
-            baton.wait_for(given, |_| pauses.0.push(began.elapsed())).await?;
+            let given = self.let_go(group, hand_over).await?;
+            hand_over.wait_for(given, |_| pauses.0.push(began.elapsed())).await?;
         }
         Ok(())
     }
 
     /// Ends the workers of these LUNs; those that the successor can serve now.
-    async fn let_go(&mut self, group: &[String], baton: &mut Baton) -> Result<BTreeSet<String>, Lost> {
+    async fn let_go(&mut self, group: &[String], hand_over: &mut HandOver) -> Result<BTreeSet<String>, Lost> {
         for worker in group.iter().filter_map(|uid| self.workers.get(uid)) {
             worker.send_replace(Intent::Leave);
         }
@@ -85,10 +100,10 @@ impl Node {
             let Ok(Some(finished)) = left.await else { break };
             self.forget(&finished.uid);
             if stay.remove(&finished.uid) && finished.let_go {
-                baton.give(&finished.uid).await?;
+                hand_over.give(&finished.uid).await?;
                 given.insert(finished.uid);
             } else {
-                baton.name(&finished.uid).await?;
+                hand_over.name(&finished.uid).await?;
             }
         }
         Ok(given)

@@ -36,7 +36,7 @@ use snapshots::Snapshots;
 use worker::Worker;
 
 use crate::attach::Desk;
-use crate::handover::{Baton, Served, Successors};
+use crate::handover::{Baton, Candidate, Served, Successors};
 use crate::lun::Kernel;
 use crate::source::{Source, View};
 use crate::status::Board;
@@ -91,7 +91,7 @@ pub struct Node {
     finish: mpsc::UnboundedSender<Finished>,
     successors: Successors,
     /// Who stands by to go on when we are told to stop.
-    heir: Option<Baton>,
+    heir: Option<Candidate>,
     snapshots: Snapshots,
     orphans_sought: bool,
 }
@@ -121,28 +121,29 @@ impl Node {
     }
 
     /// Follows the views until `stop` is set, then hands over to who stands by; or stops every LUN's thread and leaves
-    /// the kernel's side as it is, so that initiators wait for the next agent. Once all is handed over: to whom.
+    /// the kernel's side as it is, so that initiators wait for the next agent. Once all is handed over: what is left to
+    /// give.
     pub async fn run(mut self, mut views: watch::Receiver<View>, mut stop: watch::Receiver<bool>) -> Option<Baton> {
         loop {
             let view = views.borrow_and_update().clone();
             self.follow(&view).await;
-            let successor = tokio::select! {
+            let candidate = tokio::select! {
                 Ok(()) = views.changed() => None,
                 Some(finished) = self.finished.recv() => {
                     self.forget(&finished.uid);
                     None
                 }
-                Some(baton) = self.successors.recv() => Some(baton),
+                Some(candidate) = self.successors.recv() => Some(candidate),
                 _ = stop.wait_for(|stop| *stop) => break,
             };
-            if let Some(baton) = successor
-                && let Some(passed) = self.met(baton).await
+            if let Some(candidate) = candidate
+                && let Some(baton) = self.met(candidate).await
             {
-                return Some(passed);
+                return Some(baton);
             }
         }
-        if let Some(passed) = self.hand_to_heir().await {
-            return Some(passed);
+        if let Some(baton) = self.hand_to_heir().await {
+            return Some(baton);
         }
         self.stop_all().await;
         None

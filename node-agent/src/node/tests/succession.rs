@@ -6,7 +6,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
 use super::*;
-use crate::handover::{Lost, Succession};
+use crate::handover::{Lost, Succession, When};
 
 /// More than are handed over at a time.
 const LUNS: usize = 11;
@@ -94,7 +94,7 @@ async fn succeeded(bed: &Bed, old: Agent, begun: impl Future<Output = Succession
     let (board, desk) = (Arc::clone(&heir.context.board), Arc::clone(&heir.context.desk));
     let node = tokio::spawn(Node::new(Arc::clone(&heir.context), successors).run(view, stopped));
     let pass = async { old.node.await.unwrap().expect("all is handed over").pass().await.unwrap() };
-    let (succeeded, ()) = tokio::join!(succession.run(&mut heir.views, &shown, &mut heir.served), pass);
+    let (succeeded, _) = tokio::join!(succession.run(&mut heir.views, &shown, &mut heir.served), pass);
     succeeded.unwrap();
     old.source.abort();
     let exporter = Arc::new(Exporter::new(Arc::clone(&heir.context), heir.views.clone()));
@@ -107,7 +107,8 @@ async fn a_successor_goes_on_with_every_ring_at_its_tail() {
     bed.ask_all(1);
     let before = bed.tails();
     let offers = old.offers.clone();
-    let new = succeeded(&bed, old, async { Succession::over(introduced(&offers).await).await.unwrap() }).await;
+    let new =
+        succeeded(&bed, old, async { Succession::ask_over(introduced(&offers).await, When::Now).await.unwrap() }).await;
     assert_eq!(bed.tails(), before, "no ring was reset");
     all_ready(&new).await;
     bed.ask_all(2);
@@ -120,7 +121,7 @@ async fn one_who_stands_by_goes_on_when_the_agent_is_told_to_stop() {
     bed.ask_all(1);
     let before = bed.tails();
     let two = [introduced(&old.offers).await, introduced(&old.offers).await];
-    let two = two.map(|stream| tokio::spawn(Succession::standing_by(stream)));
+    let two = two.map(|stream| tokio::spawn(Succession::ask_over(stream, When::AtItsEnd)));
     let (one, _, mut other) = futures::future::select_all(two).await;
     assert!(matches!(one.unwrap(), Err(Lost::Refused(_))), "one is enough");
     let waiting = other.remove(0);
@@ -209,7 +210,7 @@ async fn a_successor_ends_when_its_predecessor_is_lost() {
         hear(&mut wire).await;
         wire.write_all(b"go\ntake some-lun\n").await.unwrap();
     });
-    let succession = Succession::over(theirs).await.unwrap();
+    let succession = Succession::ask_over(theirs, When::Now).await.unwrap();
     predecessor.await.unwrap();
     let (_views, mut wanted) = watch::channel(View::default());
     let (shown, _view) = watch::channel(View::default());
@@ -226,13 +227,13 @@ async fn a_lun_that_was_deleted_meanwhile_is_no_obstacle() {
     let mut view = heir.views.borrow().clone();
     view.luns.pop_first();
     let (_sender, mut views) = watch::channel(view);
-    let succession = Succession::over(introduced(&old.offers).await).await.unwrap();
+    let succession = Succession::ask_over(introduced(&old.offers).await, When::Now).await.unwrap();
     let (shown, view) = watch::channel(View::default());
     let (stop, stopped) = watch::channel(false);
     let (_offers, successors) = handover::offers();
     let node = tokio::spawn(Node::new(Arc::clone(&heir.context), successors).run(view, stopped));
     let pass = async { old.node.await.unwrap().expect("all is handed over").pass().await.unwrap() };
-    let (succeeded, ()) = tokio::join!(succession.run(&mut views, &shown, &mut heir.served), pass);
+    let (succeeded, _) = tokio::join!(succession.run(&mut views, &shown, &mut heir.served), pass);
     succeeded.unwrap();
     assert_eq!(heir.context.board.entries().len(), LUNS - 1);
     stop.send_replace(true);
