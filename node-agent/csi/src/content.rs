@@ -3,8 +3,8 @@
 //! blkid(8) knows signatures. That it finds none does not make a disk empty: a database's own volume has none either.
 //! So a disk is empty only if, besides, its first and last MiB, where blkid looks, hold nothing but zeros.
 
+use crate::call::{Call, Ended};
 use crate::filesystem::FileSystem;
-use crate::host::{Call, Ended};
 
 /// Bytes that are looked at, at each end of a disk.
 pub const LOOKED_AT: u64 = 1 << 20;

@@ -12,9 +12,10 @@ use lunette_initiator::{Address, Disk, DiskError, Wwid};
 use nix::sys::stat::makedev;
 use tokio::time::Instant;
 
+use crate::call::{Call, Ended};
 use crate::content::Content;
 use crate::filesystem::FileSystem;
-use crate::host::{Call, Ended, Host, HostError, Usage};
+use crate::host::{Host, HostError, Usage};
 use crate::luns::{Luns, Obstacle, Trouble, Volume};
 use crate::mounts::{self, Mount};
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::host::Call;
+use crate::call::Call;
 
 /// One of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,33 +8,9 @@ use std::path::{Path, PathBuf};
 use lunette_csi_service::failure::{Failure, Kind};
 use lunette_initiator::{Disk, DiskError, Wwid};
 
+use crate::call::{Call, Ended};
 use crate::content::Content;
 use crate::mounts::Mount;
-
-/// A program, and what it is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// Its name.
-    pub program: &'static str,
-    /// Its arguments.
-    pub arguments: Vec<String>,
-}
-
-impl Call {
-    /// This program with these arguments.
-    pub fn new(program: &'static str, arguments: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self { program, arguments: arguments.into_iter().map(Into::into).collect() }
-    }
-}
-
-/// How a program ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ended {
-    /// Its exit status; -1 if a signal ended it.
-    pub status: i32,
-    /// The end of what it printed, its errors last.
-    pub said: String,
-}
 
 /// What is free and used in a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+mod call;
 mod content;
 mod expand;
 mod filesystem;

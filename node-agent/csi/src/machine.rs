@@ -10,8 +10,9 @@ use lunette_initiator::{Disk, Held, Machine, Wwid};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::statvfs::statvfs;
 
+use crate::call::{Call, Ended};
 use crate::content::{self, Content, LOOKED_AT};
-use crate::host::{Call, Ended, Host, HostError, Usage};
+use crate::host::{Host, HostError, Usage};
 use crate::mounts::{self, Mount};
 use crate::programs;
 

@@ -5,7 +5,8 @@ use std::process::{Command, Stdio};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
 
-use crate::host::{Call, Ended, HostError};
+use crate::call::{Call, Ended};
+use crate::host::HostError;
 
 /// Longer than any of them takes on a disk that answers.
 const PATIENCE: Duration = Duration::from_secs(1500);

@@ -13,6 +13,7 @@ use lunette_initiator::{BadWwid, Disk, Wwid};
 use lunette_proto::csi;
 use thiserror::Error;
 
+use crate::call::Call;
 use crate::content::Content;
 use crate::filesystem::{self, FileSystem};
 use crate::host::{Host, HostError};
@@ -327,7 +328,7 @@ pub fn grown(host: &impl Host, shown: &Shown, disk: &Disk) -> Result<(), HostErr
 }
 
 /// Runs a program that must end well.
-fn done(host: &impl Host, call: &crate::host::Call) -> Result<(), HostError> {
+fn done(host: &impl Host, call: &Call) -> Result<(), HostError> {
     let ended = host.run(call)?;
     if ended.status == 0 {
         return Ok(());

@@ -19,8 +19,8 @@ use crate::extents;
 use crate::layout::{Layout, set_direct};
 use crate::policy::{Attempt, Policy};
 use crate::queue::Queue;
-use crate::request::{Kind, Request};
-use crate::syscall::{self, Outcome};
+use crate::request::{Kind, Outcome, Request};
+use crate::syscall;
 
 /// Zeroes written at once where the file system has no call for them.
 const ZERO_CHUNK: usize = 1 << 20;

@@ -9,7 +9,6 @@ use lunette_iobuf::DataBuf;
 use nix::errno::Errno;
 
 use crate::error::{Direction, io_error};
-use crate::syscall::Outcome;
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +22,9 @@ pub(crate) enum Kind {
     /// fallocate(2) with these mode bits.
     Allocate { mode: i32 },
 }
+
+/// What the kernel said to a step of it: bytes transferred, or why none.
+pub(crate) type Outcome = std::result::Result<usize, Errno>;
 
 /// One operation.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use lunette_iobuf::DataBuf;
 use nix::errno::Errno;
 use smallvec::SmallVec;
 
-use crate::request::{Kind, Request};
+use crate::request::{Kind, Outcome, Request};
 
 /// Segments that one system call takes (`UIO_MAXIOV`); more are left to the next one.
 const MAX_SEGMENTS: usize = 1024;
@@ -37,9 +37,6 @@ pub(crate) fn segments<'a>(buf: &'a DataBuf, done: usize, rest: &'a mut Rest) ->
     }
     rest
 }
-
-/// What the kernel said: bytes transferred, or why none.
-pub(crate) type Outcome = Result<usize, Errno>;
 
 /// Runs the next step of `request` on the calling thread; `flags` are `RWF_*` of preadv2(2).
 pub(crate) fn run(fd: BorrowedFd<'_>, request: &Request, flags: i32) -> Outcome {

@@ -11,8 +11,8 @@ use std::task::Waker;
 
 use lunette_backend::Result;
 
-use crate::request::Request;
-use crate::syscall::{self, Outcome, Rest};
+use crate::request::{Outcome, Request};
+use crate::syscall::{self, Rest};
 
 /// Operations of one file that may be queued or running at once; more wait for room.
 pub(crate) const CAPACITY: u16 = 128;

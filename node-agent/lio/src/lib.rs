@@ -16,6 +16,7 @@ pub mod configfs;
 #[cfg(test)]
 mod fixtures;
 mod iqn;
+mod listening;
 mod naa;
 mod name;
 mod node;
@@ -39,7 +40,7 @@ pub use naa::Naa;
 pub use name::{BackstoreName, BadUid, HbaNumber, LunNumber, TpgTag, Uid};
 pub use node::Node;
 pub use plan::{Conflict, Phase, Plan, plan};
-pub use portal::{BadPortal, Portal, PortalTrouble, portal_trouble};
+pub use portal::{BadPortal, Portal};
 pub use preflight::{Finding, Preflight};
 pub use read::{
     DiskAddress, Port, PortGroup, Ports, ReadError, abandoned, disk_address, owners, ports, read_export, read_tree,

@@ -8,6 +8,7 @@ mod acl;
 mod backstore;
 mod local;
 mod target;
+mod tpg;
 
 use std::fmt;
 

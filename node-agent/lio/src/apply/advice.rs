@@ -6,8 +6,9 @@
 use nix::errno::Errno;
 
 use crate::configfs::Configfs;
+use crate::listening::portal_trouble;
 use crate::node::Node;
-use crate::portal::{Portal, portal_trouble};
+use crate::portal::Portal;
 use crate::step::Step;
 
 /// One sentence for whoever reads the error.

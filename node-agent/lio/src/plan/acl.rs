@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::Plan;
-use super::target::TpgChange;
+use super::tpg::TpgChange;
 use crate::name::BackstoreName;
 use crate::node::Node;
 use crate::secret::{Chap, Login};
@@ -112,7 +112,7 @@ fn login(auth: &Node, files: (&str, &str), old: Option<&Login>, want: Option<&Lo
 /// What an ACL's own `authentication` should say; a kernel without the file follows the TPG, which will do if both agree.
 fn authentication(tpg: &TpgChange<'_>, node: &Node, old: Option<i8>, want: &Acl) -> Option<Step> {
     let want = want.authentication?;
-    let agrees = tpg.demands_chap() == (want != 0);
+    let agrees = tpg.demands_chap == (want != 0);
     let settled = old == Some(want) || (old.is_none() && agrees);
     let attr = node.child("attrib/authentication");
     (!settled).then(|| Step::Write { attr, value: Value::Plain(want.to_string()), optional: agrees })

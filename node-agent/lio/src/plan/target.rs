@@ -3,8 +3,9 @@
 //! A living TPG is never disabled to change it: that would end every session. Only an initiator that is removed
 //! loses its own.
 
+use super::tpg::TpgChange;
 use super::{Conflict, Plan, acl};
-use crate::name::{BackstoreName, LunNumber};
+use crate::name::BackstoreName;
 use crate::node::Node;
 use crate::step::Step;
 use crate::tree::{Found, Lun, Target, Tpg};
@@ -77,13 +78,6 @@ pub(super) fn change(have: &Found, want: &Target, plan: &mut Plan) -> Result<(),
     Ok(())
 }
 
-pub(super) struct TpgChange<'a> {
-    node: Node,
-    device: Node,
-    name: &'a BackstoreName,
-    demands_chap: bool,
-}
-
 impl TpgChange<'_> {
     fn tpg(&self, old: Option<&Tpg>, want: &Tpg, plan: &mut Plan) -> Result<(), Conflict> {
         let nothing = Tpg::unmade();
@@ -154,15 +148,5 @@ impl TpgChange<'_> {
         let rewritten = !old.enabled || old.attrib.get("authentication") != want.attrib.get("authentication");
         let write = rewritten || old.auth_method != want.auth_method;
         write.then(|| Step::write(self.node.child("param/AuthMethod"), &want.auth_method))
-    }
-
-    /// What the TPG will say about ACLs that say nothing.
-    pub(super) fn demands_chap(&self) -> bool {
-        self.demands_chap
-    }
-
-    /// Where a mapped LUN's link stands, and what it points at.
-    pub(super) fn mapped_link(&self, mapped: &Node, lun: LunNumber) -> Step {
-        Step::Link { link: mapped.child(self.name), to: self.node.lun(lun) }
     }
 }
