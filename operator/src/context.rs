@@ -37,6 +37,20 @@ pub struct Stores {
     pub snapshots: Store<Guarded<LunSnapshot>>,
 }
 
+impl Stores {
+    /// Waits until all that there is of each kind was seen once: whoever decides before takes what was not seen yet for
+    /// absent.
+    pub async fn seen(&self) {
+        // A watch that ends before takes the process with it.
+        let _ = futures::join!(
+            self.luns.wait_until_ready(),
+            self.pools.wait_until_ready(),
+            self.nodes.wait_until_ready(),
+            self.snapshots.wait_until_ready(),
+        );
+    }
+}
+
 /// What every reconcile needs.
 pub struct Context {
     /// The API server.
@@ -169,5 +183,40 @@ pub fn label<K: ResourceExt>(kind: &str, object: &K) -> String {
     match object.namespace() {
         Some(namespace) => format!("{kind} {namespace}/{}", object.name_any()),
         None => format!("{kind} {}", object.name_any()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use futures::FutureExt as _;
+    use kube::runtime::reflector::store;
+    use kube::runtime::reflector::store::Writer;
+    use kube::runtime::watcher::Event;
+
+    use super::*;
+
+    /// Has a watch show that there is nothing.
+    fn show<K>(mut writer: Writer<Guarded<K>>) -> Writer<Guarded<K>>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + 'static,
+    {
+        writer.apply_watcher_event(&Event::Init);
+        writer.apply_watcher_event(&Event::InitDone);
+        writer
+    }
+
+    #[test]
+    fn nothing_is_decided_before_every_kind_was_seen() {
+        let ((luns, all_luns), (pools, all_pools)) = (store(), store());
+        let ((nodes, all_nodes), (snapshots, all_snapshots)) = (store(), store());
+        let stores = Stores { luns, pools, nodes, snapshots };
+        let seen = || stores.seen().now_or_never().is_some();
+        let _pools = (show(all_pools), assert!(!seen()));
+        let _nodes = (show(all_nodes), assert!(!seen()));
+        let _snapshots = (show(all_snapshots), assert!(!seen(), "a snapshot's Lun would be said not to exist"));
+        let _luns = show(all_luns);
+        assert!(seen());
     }
 }

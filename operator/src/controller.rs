@@ -100,9 +100,7 @@ async fn lead(client: Client, args: &ControllerArgs, identity: &str, metrics: Ar
         () = watch("Lease", stream(lease_api), &context, |e| lease(e, &context, &queue, &leases_seen)) => {}
         () = tick(&context, &queue) => {}
         () = async {
-            let pools = stores.pools.wait_until_ready();
-            let nodes = stores.nodes.wait_until_ready();
-            let _ = futures::join!(pools, nodes, leases_seen.notified());
+            futures::join!(stores.seen(), leases_seen.notified());
             reconcile(&context, waiting, stop).await;
         } => {}
         () = async { stop.cancelled().await; tokio::time::sleep(GRACE).await } => {
