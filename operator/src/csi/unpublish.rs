@@ -5,7 +5,6 @@
 //! Until then the call fails, however often it is made: a volume is never said to be free that a node could
 //! still write to.
 
-use kube::ResourceExt;
 use lunette_api::csi::VolumeId;
 use lunette_api::{EPOCH_ANNOTATION, Lun};
 use lunette_proto::csi;
@@ -125,10 +124,28 @@ async fn withdraw<C: Cluster>(
 /// The Lun without that node, and with the next fencing generation asked for; `None`: it has no such node.
 fn without(lun: &Lun, node: &str) -> Option<Value> {
     initiator::find(lun, node)?;
-    let asked = lun.annotations().get(EPOCH_ANNOTATION).and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
-    let epoch = lun.status.as_ref().and_then(|s| s.epoch).unwrap_or(1).max(asked) + 1;
+    let epoch = crate::lun::status::epoch(lun).saturating_add(1);
     Some(json!({
         "metadata": {"annotations": {EPOCH_ANNOTATION: epoch.to_string()}},
         "spec": {"initiators": initiator::without(lun, node)},
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_follows_the_last_whatever_somebody_wrote_into_the_annotation() {
+        for (asked, next) in [("5", "6"), ("1", "4"), ("18446744073709551615", "4"), ("never", "4")] {
+            let lun: Lun = serde_json::from_value(json!({
+                "apiVersion": "lunette.io/v1alpha1", "kind": "Lun",
+                "metadata": {"name": "db", "annotations": {EPOCH_ANNOTATION: asked}},
+                "spec": {"pool": "fast", "size": "1Gi", "initiators": [{"nodeName": "a"}]}, "status": {"epoch": 3},
+            }))
+            .expect("a Lun");
+            let patch = without(&lun, "a").expect("the node is let in");
+            assert_eq!(patch["metadata"]["annotations"][EPOCH_ANNOTATION], next, "asked for {asked}");
+        }
+    }
 }
