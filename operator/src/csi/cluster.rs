@@ -125,7 +125,8 @@ where
         if wanted(&now) {
             return Ok(Some(now));
         }
-        if timeout_at(deadline.instant(), changes.changed()).await.is_err() {
+        // Also where nothing is watched any more: then no change would ever be seen.
+        if !matches!(timeout_at(deadline.instant(), changes.changed()).await, Ok(Ok(()))) {
             return Err(WaitError::TimedOut(Box::new(now)));
         }
     }
@@ -139,5 +140,21 @@ pub fn kind(error: &Error) -> Kind {
         ErrorKind::Forbidden => Kind::Forbidden,
         ErrorKind::Refused => Kind::Precondition,
         ErrorKind::Unavailable => Kind::Unavailable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wait_ends_when_nothing_is_watched_any_more() {
+        let (watch, changes) = watch::channel(());
+        drop(watch);
+        let look = || async { Ok(Some(1)) };
+        let waited = wait_until(changes, Deadline::after(Duration::from_secs(3600)), look, |now| *now == 2).await;
+        assert!(matches!(waited, Err(WaitError::TimedOut(last)) if *last == 1));
     }
 }
