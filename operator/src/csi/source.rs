@@ -1,8 +1,7 @@
 //! What a volume is to be made from: a snapshot or another volume of this driver's.
 
-use kube::ResourceExt;
+use lunette_api::LunSource;
 use lunette_api::csi::VolumeId;
-use lunette_api::{Lun, LunSource};
 use lunette_proto::csi;
 use lunette_proto::csi::volume_content_source::{SnapshotSource, Type, VolumeSource};
 use thiserror::Error;
@@ -141,15 +140,4 @@ impl Source {
             }
         }
     }
-}
-
-/// What a Lun was made from, as CSI says it.
-pub fn of(lun: &Lun) -> Option<csi::VolumeContentSource> {
-    let namespace = lun.namespace().unwrap_or_default();
-    let id = |name: &String| VolumeId { namespace: namespace.clone(), name: name.clone() }.to_string();
-    let source = lun.spec.source.as_ref()?;
-    let of_snapshot = source.snapshot.as_ref().map(|name| Type::Snapshot(SnapshotSource { snapshot_id: id(name) }));
-    let of_volume = || source.lun.as_ref().map(|name| Type::Volume(VolumeSource { volume_id: id(name) }));
-    let r#type = of_snapshot.or_else(of_volume)?;
-    Some(csi::VolumeContentSource { r#type: Some(r#type) })
 }

@@ -6,6 +6,7 @@ use kube::ResourceExt;
 use lunette_api::Lun;
 use lunette_api::csi::{CONTEXT_MKFS_OPTIONS, CONTEXT_UID, VolumeId};
 use lunette_proto::csi;
+use lunette_proto::csi::volume_content_source::{SnapshotSource, Type, VolumeSource};
 
 /// Field manager of this process's writes, and the value of `app.kubernetes.io/managed-by`.
 pub const MANAGER: &str = "lunette-csi";
@@ -46,9 +47,20 @@ pub fn of(lun: &Lun) -> csi::Volume {
         capacity_bytes: signed(bytes(lun)),
         volume_id: id(lun).to_string(),
         volume_context: context(lun),
-        content_source: super::source::of(lun),
+        content_source: source(lun),
         accessible_topology: Vec::new(),
     }
+}
+
+/// What a Lun was made from, as CSI says it.
+fn source(lun: &Lun) -> Option<csi::VolumeContentSource> {
+    let namespace = lun.namespace().unwrap_or_default();
+    let id = |name: &String| VolumeId { namespace: namespace.clone(), name: name.clone() }.to_string();
+    let source = lun.spec.source.as_ref()?;
+    let of_snapshot = source.snapshot.as_ref().map(|name| Type::Snapshot(SnapshotSource { snapshot_id: id(name) }));
+    let of_volume = || source.lun.as_ref().map(|name| Type::Volume(VolumeSource { volume_id: id(name) }));
+    let r#type = of_snapshot.or_else(of_volume)?;
+    Some(csi::VolumeContentSource { r#type: Some(r#type) })
 }
 
 /// Bytes as CSI counts them.
