@@ -9,15 +9,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
 /// How long either side may take for what takes no time.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// The longest request: a word, a namespace, a name and a number.
-const LONGEST_REQUEST: u64 = 512;
+/// The longest request, in bytes: a word and a path.
+const LONGEST_REQUEST: u64 = 4096 + 64;
 
 /// Has `answer` answer each request on `socket`, in a directory that is there, for as long as the process lives.
 /// How long an answer takes is its own affair.
@@ -64,7 +64,11 @@ async fn serve<F: Future<Output = Value>>(stream: UnixStream, answer: impl Fn(St
     if !matches!(asked, Ok(Ok(_))) {
         return;
     }
-    let reply = answer(request.trim().to_owned()).await;
+    // One that was cut off would be another request.
+    let reply = match request.strip_suffix('\n') {
+        Some(request) => answer(request.trim().to_owned()).await,
+        None => json!({ "error": format!("a request is one line of at most {LONGEST_REQUEST} bytes") }),
+    };
     // A client that went away needs no answer.
     let _ = timeout(ANSWER_WITHIN, write.write_all(reply.to_string().as_bytes())).await;
 }
@@ -96,8 +100,6 @@ async fn exchange(socket: &Path, request: &str) -> anyhow::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[tokio::test]
@@ -113,6 +115,16 @@ mod tests {
         assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(ask(&socket, "a b", ANSWER_WITHIN).await.unwrap(), json!({ "heard": "a b" }));
         assert_eq!(ask(&socket, "no", ANSWER_WITHIN).await.unwrap_err().to_string(), "the agent says: I do not");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_cut_off_is_not_taken_for_a_shorter_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("node.sock");
+        listen(&socket, |request| async move { json!({ "heard": request.len() }) }).unwrap();
+        let path = format!("upgrade /{}", "x".repeat(4000));
+        assert_eq!(ask(&socket, &path, ANSWER_WITHIN).await.unwrap(), json!({ "heard": path.len() }));
+        assert!(ask(&socket, &"x".repeat(10_000), ANSWER_WITHIN).await.is_err());
     }
 
     #[tokio::test]
