@@ -20,6 +20,16 @@ pub enum IscsiError {
         /// How long it was waited for.
         seconds: u64,
     },
+    /// Somebody else is at it, and does not come to an end.
+    #[error(
+        "another login or logout of {target} on this machine has not ended for {seconds} s: the kernel may wait for its disk, see `dmesg` and `ps -eLo stat,comm,wchan | grep ^D`"
+    )]
+    Busy {
+        /// The target.
+        target: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// The login was refused.
     #[error(
         "{portal} refuses this machine's login to {target}: its initiator name must be on the Lun's list, with the right CHAP Secret; the target's `dmesg` says which is wrong"
