@@ -12,6 +12,7 @@ use futures::future::try_join_all;
 use k8s_openapi::jiff::Timestamp;
 use lunette_api::conditions::reasons;
 use lunette_backend::{Draft, PoolError};
+use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -45,10 +46,49 @@ impl Pausers {
     }
 }
 
+/// Copies that are prepared, or taken. To give one up is to remove files, which waits for storage: whoever drops them does
+/// not.
+#[derive(Default)]
+pub struct Drafts(Vec<Box<dyn Draft>>);
+
+impl Drafts {
+    /// Takes another one in.
+    pub fn push(&mut self, draft: Box<dyn Draft>) {
+        self.0.push(draft);
+    }
+
+    fn take(&mut self) -> Result<(), PoolError> {
+        self.0.iter_mut().try_for_each(|draft| draft.take())
+    }
+
+    /// Keeps all. It blocks.
+    ///
+    /// # Errors
+    /// That of the first that cannot be kept; those behind it are given up.
+    pub fn keep(mut self) -> Result<(), PoolError> {
+        std::mem::take(&mut self.0).into_iter().try_for_each(Draft::keep)
+    }
+}
+
+impl From<Box<dyn Draft>> for Drafts {
+    fn from(one: Box<dyn Draft>) -> Self {
+        Self(vec![one])
+    }
+}
+
+impl Drop for Drafts {
+    fn drop(&mut self) {
+        let given_up = std::mem::take(&mut self.0);
+        if let (false, Ok(runtime)) = (given_up.is_empty(), Handle::try_current()) {
+            drop(runtime.spawn_blocking(move || drop(given_up)));
+        }
+    }
+}
+
 /// Copies that were taken and are not kept yet.
 pub struct Taken {
     /// They, in the order of the drafts.
-    pub drafts: Vec<Box<dyn Draft>>,
+    pub drafts: Drafts,
     /// The time that they are of.
     pub at: Timestamp,
     /// For how long commands had to wait.
@@ -58,7 +98,7 @@ pub struct Taken {
 /// LUNs that are still, and what was taken of them.
 struct Still {
     pauses: Vec<Pause>,
-    drafts: Vec<Box<dyn Draft>>,
+    drafts: Drafts,
     at: Timestamp,
     began: Instant,
 }
@@ -66,7 +106,7 @@ struct Still {
 /// LUNs that stay still for others, on other nodes, for a while at most. Dropped, they go on.
 pub struct Held {
     pauses: Arc<Mutex<Option<Vec<Pause>>>>,
-    drafts: Vec<Box<dyn Draft>>,
+    drafts: Drafts,
     at: Timestamp,
     began: Instant,
     until: Instant,
@@ -77,11 +117,7 @@ pub struct Held {
 ///
 /// # Errors
 /// Why nothing was taken.
-pub async fn take(
-    pausers: &Pausers,
-    drafts: Vec<Box<dyn Draft>>,
-    luns: impl IntoIterator<Item = &str>,
-) -> Result<Taken, Trouble> {
+pub async fn take(pausers: &Pausers, drafts: Drafts, luns: impl IntoIterator<Item = &str>) -> Result<Taken, Trouble> {
     let Still { pauses, drafts, at, began } = still(pausers, drafts, luns).await?;
     end(pauses, drafts, at, began)
 }
@@ -92,7 +128,7 @@ pub async fn take(
 /// Why nothing was taken.
 pub async fn hold(
     pausers: &Pausers,
-    drafts: Vec<Box<dyn Draft>>,
+    drafts: Drafts,
     luns: impl IntoIterator<Item = &str>,
     patience: Duration,
 ) -> Result<Held, Trouble> {
@@ -133,11 +169,7 @@ impl Drop for Held {
     }
 }
 
-async fn still(
-    pausers: &Pausers,
-    drafts: Vec<Box<dyn Draft>>,
-    luns: impl IntoIterator<Item = &str>,
-) -> Result<Still, Trouble> {
+async fn still(pausers: &Pausers, drafts: Drafts, luns: impl IntoIterator<Item = &str>) -> Result<Still, Trouble> {
     let held: Vec<_> = luns.into_iter().map(|uid| pausers.get(uid).ok_or(NoPause::NotServed)).collect();
     let held = held.into_iter().collect::<Result<Vec<_>, _>>().map_err(not_still)?;
     let began = Instant::now();
@@ -155,7 +187,7 @@ async fn still(
 }
 
 /// Ends the pauses; what was taken is good if all of them held.
-fn end(pauses: Vec<Pause>, drafts: Vec<Box<dyn Draft>>, at: Timestamp, began: Instant) -> Result<Taken, Trouble> {
+fn end(pauses: Vec<Pause>, drafts: Drafts, at: Timestamp, began: Instant) -> Result<Taken, Trouble> {
     let any = !pauses.is_empty();
     // Those that are not asked any more end as well.
     let steady = pauses.into_iter().all(Pause::end);
@@ -166,8 +198,8 @@ fn end(pauses: Vec<Pause>, drafts: Vec<Box<dyn Draft>>, at: Timestamp, began: In
     Ok(Taken { drafts, at, paused })
 }
 
-fn take_all(mut drafts: Vec<Box<dyn Draft>>) -> Result<Vec<Box<dyn Draft>>, PoolError> {
-    drafts.iter_mut().try_for_each(|draft| draft.take())?;
+fn take_all(mut drafts: Drafts) -> Result<Drafts, PoolError> {
+    drafts.take()?;
     Ok(drafts)
 }
 
@@ -187,12 +219,44 @@ fn not_still(why: NoPause) -> Trouble {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::{Sender, channel};
+    use std::thread::{self, ThreadId};
+
     use super::*;
+
+    /// Tells on which thread it is given up.
+    struct Told(Sender<ThreadId>);
+
+    impl Draft for Told {
+        fn take(&mut self) -> Result<(), PoolError> {
+            Ok(())
+        }
+
+        fn keep(self: Box<Self>) -> Result<(), PoolError> {
+            Ok(())
+        }
+    }
+
+    impl Drop for Told {
+        fn drop(&mut self) {
+            let _ = self.0.send(thread::current().id());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_given_up_waits_for_storage_on_a_thread_of_its_own() {
+        let (tell, told) = channel();
+        let draft: Box<dyn Draft> = Box::new(Told(tell));
+        let failed = take(&Pausers::default(), draft.into(), ["a Lun that nobody serves"]).await;
+        assert!(failed.is_err());
+        let on = spawn_blocking(move || told.recv()).await.unwrap().unwrap();
+        assert_ne!(on, thread::current().id(), "the runtime waits for it");
+    }
 
     #[tokio::test]
     async fn what_was_held_for_longer_than_it_may_is_not_kept() {
         let pausers = Pausers::default();
-        let held = |patience| hold(&pausers, Vec::new(), std::iter::empty::<&str>(), patience);
+        let held = |patience| hold(&pausers, Drafts::default(), std::iter::empty::<&str>(), patience);
         assert!(held(Duration::from_secs(3600)).await.unwrap().release().is_ok());
         let late = held(Duration::ZERO).await.unwrap().release().err().unwrap();
         assert_eq!(late.reason, reasons::NOT_STILL);

@@ -53,8 +53,8 @@ impl Making {
 
 impl Drop for Making {
     fn drop(&mut self) {
-        if !self.kept {
-            // What cannot be removed now is removed by the next attempt.
+        // Another attempt for the same volume may have taken its place. What cannot be removed now is removed by the next.
+        if !self.kept && self.unfinished.is_standing(&self.root, &self.id).unwrap_or(false) {
             let _ = volume::give_up(&self.root, &self.id);
         }
     }

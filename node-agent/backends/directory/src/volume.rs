@@ -141,11 +141,16 @@ impl Unfinished {
         self.dir.sync_all().map_err(|error| failed("syncing", &self.path, error))
     }
 
-    /// Gives it the volume's name, if it still has the one under which it was made.
-    pub fn rename(&self, root: &Root, id: &VolumeId) -> Result<(), PoolError> {
+    /// Whether it still has the name under which it was made.
+    pub fn is_standing(&self, root: &Root, id: &VolumeId) -> Result<bool, PoolError> {
         let standing = open_directory(root, &making(id))?;
         let about = |dir: &File| dir.metadata().ok().map(|meta| (meta.dev(), meta.ino()));
-        if standing.as_ref().and_then(about).is_none_or(|standing| Some(standing) != about(&self.dir)) {
+        Ok(standing.as_ref().and_then(about).is_some_and(|standing| Some(standing) == about(&self.dir)))
+    }
+
+    /// Gives it the volume's name, if it still has the one under which it was made.
+    pub fn rename(&self, root: &Root, id: &VolumeId) -> Result<(), PoolError> {
+        if !self.is_standing(root, id)? {
             let text =
                 format!("{} was taken away while it was being made; trying again makes it anew", self.path.display());
             return Err(PoolError::new(PoolErrorKind::InUse, text));

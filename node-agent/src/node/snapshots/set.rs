@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
 use super::super::Context;
-use super::super::instant::{self, Taken};
+use super::super::instant::{self, Drafts, Taken};
 use crate::storage::AnyPool;
 use crate::trouble::Trouble;
 use rendezvous::Rendezvous;
@@ -248,13 +248,10 @@ impl Set {
 
     async fn take(&mut self, members: &[Member], found: &[Option<Usage>]) -> Result<bool, Trouble> {
         remove_found(members, found).await?;
-        let mut drafts = Vec::new();
-        for member in members {
-            drafts.push(draft(member).await?);
-        }
+        let drafts = drafts(members).await?;
         let taken = instant::take(&self.context.pausers, drafts, members.iter().map(Member::source)).await?;
         let Taken { drafts, at, paused } = taken;
-        asked(move || drafts.into_iter().try_for_each(Draft::keep)).await?;
+        asked(move || drafts.keep()).await?;
         tracing::info!(snapshots = members.len(), ?paused, "taken");
         let mut told = true;
         for member in members {
@@ -367,6 +364,15 @@ async fn look(member: &Member) -> Result<Option<Usage>, Trouble> {
             Err(error) => Err(error),
         })
         .await
+}
+
+/// Copies of all, prepared.
+async fn drafts(members: &[Member]) -> Result<Drafts, Trouble> {
+    let mut drafts = Drafts::default();
+    for member in members {
+        drafts.push(draft(member).await?);
+    }
+    Ok(drafts)
 }
 
 async fn draft(member: &Member) -> Result<Box<dyn Draft>, Trouble> {

@@ -40,8 +40,8 @@ impl Worker {
         })?;
         let Some(draft) = self.draft(wanted, pool, &origin, &what).await? else { return Ok(()) };
         let held = origin.is_lun.then_some(origin.uid.as_str());
-        let Taken { drafts, paused, .. } = instant::take(&self.context.pausers, vec![draft], held).await?;
-        self.patiently(move || drafts.into_iter().try_for_each(Draft::keep)).await??;
+        let Taken { drafts, paused, .. } = instant::take(&self.context.pausers, draft.into(), held).await?;
+        self.patiently(move || drafts.keep()).await??;
         tracing::info!(uid = %self.uid, ?paused, "made from {what}");
         Ok(())
     }

@@ -27,13 +27,13 @@ impl Worker {
         let Some(mut import) = begun else { return Ok(()) };
         let (began, mut said) = (Instant::now(), None::<Instant>);
         loop {
-            let (back, copied) = self.patiently(move || part(import)).await?;
+            let (back, Copied { done, total }) = self.patiently(move || part(import)).await?.map_err(trouble)?;
             import = back;
-            let Copied { done, total } = copied.map_err(trouble)?;
             if done >= total {
                 break;
             }
             if !matches!(*self.intents.borrow(), Intent::Serve(_)) {
+                self.patiently(move || drop(import)).await?;
                 return Err(importing(format!("importing image {image} is given up: the Lun is not wanted any more")));
             }
             if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
@@ -49,9 +49,10 @@ impl Worker {
     }
 }
 
-fn part(mut import: Box<dyn Import>) -> (Box<dyn Import>, Result<Copied, PoolError>) {
-    let copied = import.copy_more();
-    (import, copied)
+/// Another part. An import that fails is given up here, where that may wait for storage.
+fn part(mut import: Box<dyn Import>) -> Result<(Box<dyn Import>, Copied), PoolError> {
+    let copied = import.copy_more()?;
+    Ok((import, copied))
 }
 
 fn importing(message: String) -> Trouble {

@@ -11,11 +11,11 @@ use futures::future::join_all;
 use k8s_openapi::jiff::Timestamp;
 use lunette_api::conditions::reasons;
 use lunette_api::{Asked, Barrier, Hold, Holding, LunSnapshotStatus};
-use lunette_backend::{Draft, Usage};
+use lunette_backend::Usage;
 use tokio::time::Instant;
 
-use super::super::super::instant::{self, Held, OTHERS_WITHIN, Taken};
-use super::{FIRST_PAUSE, LAST_PAUSE, Member, Set, asked, draft, remove_found};
+use super::super::super::instant::{self, Drafts, Held, OTHERS_WITHIN, Taken};
+use super::{FIRST_PAUSE, LAST_PAUSE, Member, Set, asked, drafts, remove_found};
 use crate::trouble::Trouble;
 
 /// What this node remembers of the last attempt.
@@ -34,7 +34,7 @@ pub(super) struct Rendezvous {
 enum Stage {
     #[default]
     Nothing,
-    Prepared(Vec<Box<dyn Draft>>),
+    Prepared(Drafts),
     Held(Held),
 }
 
@@ -163,11 +163,7 @@ impl Set {
 
     async fn prepare(&mut self, members: &[Member], found: &[Option<Usage>]) -> Result<bool, Trouble> {
         remove_found(members, found).await?;
-        let mut drafts = Vec::new();
-        for member in members {
-            drafts.push(draft(member).await?);
-        }
-        self.rendezvous.stage = Stage::Prepared(drafts);
+        self.rendezvous.stage = Stage::Prepared(drafts(members).await?);
         Ok(self.answer(members, Holding::Prepared, waiting("it is ready to be taken", members)).await)
     }
 
@@ -186,7 +182,7 @@ impl Set {
         let Stage::Held(held) = std::mem::take(&mut self.rendezvous.stage) else { return Ok(false) };
         let kept = match held.release() {
             Ok(Taken { drafts, at, paused }) => {
-                let kept = asked(move || drafts.into_iter().try_for_each(Draft::keep)).await;
+                let kept = asked(move || drafts.keep()).await;
                 kept.map(|()| (at, paused))
             }
             Err(trouble) => Err(trouble),
