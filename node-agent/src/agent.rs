@@ -1,33 +1,33 @@
 //! `lunette-node serve`: the steps from a command line to a serving node, and back.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::DirBuilderExt;
+mod machine;
+mod requests;
+
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use futures::FutureExt as _;
 use lunette_api::identity::IQN_PREFIX;
 use lunette_csi_service::socket::Socket;
 use lunette_initiator::Machine;
 use lunette_lio::{IqnPrefix, Preflight, Real};
-use nix::fcntl::{Flock, FlockArg};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use serde_json::{Value, json};
+use nix::fcntl::Flock;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
-use crate::args::{Run, Serve};
-use crate::attach::{Desk, Order};
+use crate::args::Serve;
+use crate::attach::Desk;
 use crate::handover::{self, Baton, Offers, Served, Succession, When};
 use crate::lun::Kernel;
 use crate::node::{Context, Node};
 use crate::source::{Kubernetes, Manifests, Presence, Source, View};
 use crate::status::Board;
-use crate::{attach, check, csi, metrics, node, reservations, socket, status};
+use crate::{check, csi, metrics, node, reservations};
+
+use machine::{NotTheAgent, node_name, only_agent, raise_open_files};
 
 /// How long asking for an API server's address may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -45,11 +45,11 @@ const ASK_AGAIN: Duration = Duration::from_millis(100);
 pub async fn serve(args: Serve) -> anyhow::Result<()> {
     let lock = match only_agent(&args.run.lock()) {
         Ok(lock) => Some(lock),
-        Err(busy) if args.succeed || args.stand_by => {
-            tracing::info!("{busy:#}; making ready to take its place");
+        Err(NotTheAgent::Another(process)) if args.succeed || args.stand_by => {
+            tracing::info!(process, "another agent serves this machine; making ready to take its place");
             None
         }
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     };
     raise_open_files();
     check::load_modules();
@@ -116,7 +116,8 @@ impl Agent {
             }
             match only_agent(&self.args.run.lock()) {
                 Ok(lock) => return self.lead(lock).await,
-                Err(_) => sleep(ASK_AGAIN).await,
+                Err(NotTheAgent::Another(_)) => sleep(ASK_AGAIN).await,
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -174,7 +175,7 @@ impl Agent {
     /// Answers on the agent's sockets and tells the world that we are there. The kubelet takes us for gone when those
     /// that are returned are.
     fn open(&self, offers: Offers) -> anyhow::Result<Vec<Socket>> {
-        listen(&self.args.run, &self.context)?;
+        requests::listen(&self.args.run, &self.context)?;
         handover::listen(&self.args.run.succession(), offers)?;
         tracing::info!(node = self.context.node, portals = %list(&self.args), "serving");
         if let Some(address) = self.args.listen {
@@ -204,57 +205,6 @@ async fn end(lock: Flock<File>, sockets: Vec<Socket>, successor: Option<Baton>) 
     Ok(())
 }
 
-/// One agent a machine: two would serve each other's rings.
-fn only_agent(path: &Path) -> anyhow::Result<Flock<File>> {
-    if let Some(parent) = path.parent() {
-        // Root's alone: the agent's socket is made in it.
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(parent);
-        made.with_context(|| format!("cannot make {}: are you root?", parent.display()))?;
-    }
-    let mut options = OpenOptions::new();
-    let file = options.read(true).write(true).create(true).truncate(false).open(path);
-    let file = file.with_context(|| format!("cannot open {}: are you root?", path.display()))?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(mut lock) => {
-            lock.set_len(0)?;
-            lock.rewind()?;
-            writeln!(lock, "{}", std::process::id())?;
-            Ok(lock)
-        }
-        Err((mut file, _)) => {
-            let mut pid = String::new();
-            // Whoever holds it may be writing its number just now.
-            let _ = file.read_to_string(&mut pid);
-            bail!("another agent (process {}) serves this machine: stop it first", pid.trim())
-        }
-    }
-}
-
-/// Enough for ten thousand LUNs, which take some nine descriptors each.
-const OPEN_FILES: u64 = 1 << 17;
-
-/// The default limit would do for a hundred LUNs, and the hard limit of some machines for a few hundred: with the right
-/// to (`CAP_SYS_RESOURCE`) that is raised too.
-fn raise_open_files() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| {
-        let enough = most.max(OPEN_FILES);
-        setrlimit(Resource::RLIMIT_NOFILE, enough, enough).or_else(|_| setrlimit(Resource::RLIMIT_NOFILE, most, most))
-    });
-    if let Err(error) = raised {
-        tracing::warn!(%error, "the limit of open files stays as it is");
-    }
-}
-
-fn node_name(given: Option<&str>) -> anyhow::Result<String> {
-    match given {
-        Some(name) => Ok(name.to_owned()),
-        None => {
-            let name = nix::unistd::gethostname().context("the host has no name: give --node")?;
-            name.into_string().map_err(|_| anyhow::anyhow!("the host's name is no text: give --node"))
-        }
-    }
-}
-
 async fn source(args: &Serve, node: &str) -> anyhow::Result<(Source, Option<kube::Client>)> {
     if let Some(directory) = &args.manifests {
         let directory = absolute(directory)?;
@@ -275,34 +225,6 @@ fn absolute(directory: &Path) -> anyhow::Result<PathBuf> {
         Ok(_) => bail!("{} is not a directory: --manifests names a directory of YAML files", path.display()),
         Err(error) => bail!("{} cannot be read ({error}): make it, or name another with --manifests", path.display()),
     }
-}
-
-/// Answers whoever asks on this machine.
-fn listen(run: &Run, context: &Arc<Context>) -> anyhow::Result<()> {
-    let (context, locks) = (Arc::clone(context), run.locks());
-    socket::listen(&run.socket(), move |request| answer(request, Arc::clone(&context), locks.clone()))
-}
-
-async fn answer(request: String, context: Arc<Context>, locks: PathBuf) -> Value {
-    let words: Vec<&str> = request.split(' ').collect();
-    let (order, lun, seconds) = match words[..] {
-        ["status"] => return status::answer(&context.board),
-        ["top"] => return status::answer_top(&context.board),
-        ["agent"] => return json!({ "pid": std::process::id(), "version": env!("CARGO_PKG_VERSION") }),
-        ["upgrade", ref program @ ..] => return handover::start_successor(Path::new(&program.join(" "))),
-        ["attach", lun, seconds] => (Order::Attach, lun, seconds),
-        ["detach", lun, seconds] => (Order::Detach, lun, seconds),
-        _ => return not_understood(&request),
-    };
-    let elsewhere = || {
-        let (context, locks, lun) = (Arc::clone(&context), locks.clone(), lun.to_owned());
-        async move { node::order_remote(&context, locks, order, &lun).await }.boxed()
-    };
-    attach::answer(order, lun, seconds, (&context.board, &context.desk), elsewhere).await
-}
-
-fn not_understood(request: &str) -> Value {
-    json!({ "error": format!("unknown request {request:?}: this agent knows status, top, attach, detach, agent and upgrade") })
 }
 
 fn context(
@@ -410,12 +332,5 @@ mod tests {
         source.send_replace(View::default());
         assert!(matches!(agent.wait_for_its_end(&mut ready).await, Ok(None)), "nobody is there to succeed");
         assert!(ready);
-    }
-
-    #[test]
-    fn a_request_that_is_not_understood_is_said_to_be_so() {
-        let reply = not_understood("reboot now");
-        let said = "unknown request \"reboot now\": this agent knows status, top, attach, detach, agent and upgrade";
-        assert_eq!(reply, json!({ "error": said }));
     }
 }
