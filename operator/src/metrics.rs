@@ -154,4 +154,29 @@ mod tests {
             assert!(text.contains(line), "{line} in\n{text}");
         }
     }
+
+    #[test]
+    fn what_is_written_elsewhere_of_metrics_names_those_that_there_are() {
+        let metrics = Metrics::default();
+        metrics.reconciled("Lun", Duration::from_millis(3));
+        metrics.not_placed("NoNode");
+        metrics.luns_in("Ready", 2);
+        metrics.watch_broke("Lun");
+        let page = metrics.render();
+        let typed: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+        assert_eq!(typed.len(), 7, "each has a series:\n{page}");
+        let ending = |kind| if kind == "counter" { "_total" } else { "" };
+        let known: Vec<String> = typed.iter().map(|(name, kind)| format!("{name}{}", ending(*kind))).collect();
+        let read = |path| std::fs::read_to_string(format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let named = |text: &str| -> Vec<String> {
+            let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            words.filter(|word| word.starts_with("lunette_operator_")).map(str::to_owned).collect()
+        };
+        for path in ["charts/lunette/dashboards/luns.json", "charts/lunette/templates/monitoring/prometheusrule.yaml"] {
+            let named = named(&read(path));
+            assert!(!named.is_empty() && named.iter().all(|name| known.contains(name)), "{path} names {named:?}");
+        }
+        let explained = named(&read("docs/observe.md"));
+        assert!(known.iter().all(|name| explained.contains(name)), "docs/observe.md explains {explained:?}");
+    }
 }

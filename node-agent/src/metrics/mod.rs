@@ -78,3 +78,6 @@ impl Exporter {
         self.pools.lock().await.look(all.iter().map(Arc::as_ref).filter(mine)).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,6 +62,7 @@ pub fn values_that_cannot_be_are_refused(context: &Context) -> Result<()> {
         ("storageClasses[0].name=a", "missing property 'parameters'"),
         ("storageClasses[0].name=a,storageClasses[0].parameters.fsType=xfs", "missing property 'pool'"),
         ("monitoring.podMonitor.interval=often", "/monitoring/podMonitor/interval"),
+        ("monitoring.dashboards.enabled=maybe", "/monitoring/dashboards/enabled"),
         ("lunette-crds.labels.a=b", "additional properties 'labels' not allowed"),
     ] {
         let said = helm.run(["template", &helm.chart("lunette"), "--set", value])?.refused()?;
