@@ -44,7 +44,7 @@ pub struct Serve {
     #[arg(long, env = "LUNETTE_MANIFESTS", value_name = "DIR")]
     pub manifests: Option<PathBuf>,
     /// Where targets listen: ADDRESS:PORT, or [ADDRESS]:PORT for IPv6; a bare ADDRESS means port 3260. May be
-    /// given more than once.
+    /// given more than once; in the environment, with commas between.
     #[arg(long = "portal", env = "LUNETTE_PORTALS", value_name = "ADDR:PORT", value_delimiter = ',', required = true, value_parser = portal)]
     pub portals: Vec<Portal>,
     /// This node's name; the host's unless given.
@@ -147,7 +147,7 @@ impl Top {
 /// Where the running agent is found.
 #[derive(Debug, Args)]
 pub struct Run {
-    /// Where the agent's socket and lock are.
+    /// Where the agent's sockets and lock are, and what its LUNs have in flight: on a tmpfs that outlives the agent.
     #[arg(long, env = "LUNETTE_RUN_DIR", value_name = "DIR", default_value = "/run/lunette")]
     pub run_dir: PathBuf,
 }

@@ -1,11 +1,12 @@
-//! The command line. Every flag is an environment variable too.
+//! The command line. Flags of what runs in a cluster are environment variables too.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-/// Places Luns on nodes and reports what became of them.
+/// Lunette's operator: places Luns on nodes, and is the controller's side of CSI, by which claims become Luns. It touches
+/// no storage.
 #[derive(Debug, Parser)]
 #[command(name = "lunette-operator", version)]
 pub struct Args {
