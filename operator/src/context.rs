@@ -1,7 +1,7 @@
 //! What every reconcile needs: the API server, what the watches show, and what this process remembers.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kube::core::DeserializeGuard;
@@ -10,6 +10,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, Resource, ResourceExt};
 use lunette_api::conditions::reasons;
 use lunette_api::{Lun, LunNode, LunPool, LunSnapshot};
+use tokio::time::timeout;
 
 use crate::args::ControllerArgs;
 use crate::backoff::Backoff;
@@ -20,6 +21,9 @@ use crate::lun::origin::{self, NoOrigin, Origin};
 use crate::metrics::Metrics;
 use crate::node::heartbeat::Heartbeats;
 use crate::node::view::{Assumed, Taken};
+
+/// How long nothing is decided because no snapshots have been seen.
+const SNAPSHOTS_WITHIN: Duration = Duration::from_secs(30);
 
 /// An object that may not fit its type: one such must not stop the watch of the others.
 pub type Guarded<K> = DeserializeGuard<K>;
@@ -39,15 +43,21 @@ pub struct Stores {
 
 impl Stores {
     /// Waits until all that there is of each kind was seen once: whoever decides before takes what was not seen yet for
-    /// absent.
+    /// absent. In a cluster whose CRDs are older than this operator there may be no snapshots to see: Luns do not wait for
+    /// them for ever.
     pub async fn seen(&self) {
         // A watch that ends before takes the process with it.
-        let _ = futures::join!(
+        let (_, _, _, snapshots) = futures::join!(
             self.luns.wait_until_ready(),
             self.pools.wait_until_ready(),
             self.nodes.wait_until_ready(),
-            self.snapshots.wait_until_ready(),
+            timeout(SNAPSHOTS_WITHIN, self.snapshots.wait_until_ready()),
         );
+        if snapshots.is_err() {
+            tracing::warn!(
+                "no LunSnapshots are seen, and none are taken: does the cluster have their CRD, and is it current?"
+            );
+        }
     }
 }
 
@@ -207,8 +217,8 @@ mod tests {
         writer
     }
 
-    #[test]
-    fn nothing_is_decided_before_every_kind_was_seen() {
+    #[tokio::test]
+    async fn nothing_is_decided_before_every_kind_was_seen() {
         let ((luns, all_luns), (pools, all_pools)) = (store(), store());
         let ((nodes, all_nodes), (snapshots, all_snapshots)) = (store(), store());
         let stores = Stores { luns, pools, nodes, snapshots };
