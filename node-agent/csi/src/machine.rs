@@ -116,9 +116,12 @@ impl Host for Here {
     fn usage(&self, path: &Path) -> Result<Usage, HostError> {
         let found = statvfs(path).map_err(|errno| failed("look into", path)(errno.into()))?;
         let unit = found.fragment_size();
-        let bytes = [found.blocks(), found.blocks_available(), found.blocks() - found.blocks_free()];
-        let inodes = [found.files(), found.files_available(), found.files() - found.files_free()];
-        Ok(Usage { bytes: bytes.map(|blocks| blocks * unit), inodes: (found.files() > 0).then_some(inodes) })
+        // What a file system says is taken as it is, however odd.
+        let used = |all: u64, free: u64| all.saturating_sub(free);
+        let bytes = [found.blocks(), found.blocks_available(), used(found.blocks(), found.blocks_free())];
+        let inodes = [found.files(), found.files_available(), used(found.files(), found.files_free())];
+        let bytes = bytes.map(|blocks| blocks.saturating_mul(unit));
+        Ok(Usage { bytes, inodes: (found.files() > 0).then_some(inodes) })
     }
 
     fn resolved(&self, path: &Path) -> PathBuf {
