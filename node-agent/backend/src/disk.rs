@@ -57,6 +57,18 @@ impl<B: Backend> Disk<B> {
         if buf.is_empty() { Ok(buf) } else { self.backend.write(at, buf, durability).await }
     }
 
+    /// Fills `buf` from byte `at` if that takes no waiting and goes well; else [`Disk::read`] is to be asked.
+    pub fn read_at_once(&self, at: u64, buf: &mut DataBuf) -> Option<()> {
+        self.check(at, buf.len() as u64).ok()?;
+        if buf.is_empty() { Some(()) } else { self.backend.read_at_once(at, buf) }
+    }
+
+    /// Writes `buf` at byte `at` if that takes no waiting and goes well; else [`Disk::write`] is to be asked for all of it.
+    pub fn write_at_once(&self, at: u64, buf: &DataBuf, durability: Durability) -> Option<()> {
+        self.check_write(at, buf.len() as u64).ok()?;
+        if buf.is_empty() { Some(()) } else { self.backend.write_at_once(at, buf, durability) }
+    }
+
     /// Bytes that one atomic write takes at most, in whole blocks; zero where there is no such write.
     pub fn atomic_limit(&self) -> u64 {
         let block = u64::from(self.geometry().block_size);

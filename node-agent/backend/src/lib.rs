@@ -138,6 +138,18 @@ pub trait Backend: 'static {
     /// Writes `buf` at byte `at`, and hands it back.
     async fn write(&self, at: u64, buf: DataBuf, durability: Durability) -> Result<DataBuf>;
 
+    /// Fills `buf` from byte `at` if that takes no waiting. `None` where it does, or where anything is wrong: some of the
+    /// buffer may be filled then, and [`Backend::read`] is asked.
+    fn read_at_once(&self, _at: u64, _buf: &mut DataBuf) -> Option<()> {
+        None
+    }
+
+    /// Writes `buf` at byte `at` if that takes no waiting. `None` where it does, or where anything is wrong: some of it may be
+    /// written then, and [`Backend::write`] is asked for all of it.
+    fn write_at_once(&self, _at: u64, _buf: &DataBuf, _durability: Durability) -> Option<()> {
+        None
+    }
+
     /// Makes every acknowledged write durable.
     async fn flush(&self) -> Result<()>;
 

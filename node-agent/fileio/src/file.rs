@@ -152,6 +152,25 @@ impl FileIo {
         &self.queue
     }
 
+    /// Fills `buf` from byte `at` if that is known to be done inline, and is. `None`: [`FileIo::read`] is to be asked.
+    pub fn read_at_once(&self, at: u64, buf: &mut DataBuf) -> Option<()> {
+        let attempt = self.policy.read_at_once();
+        let outcome = self.attempt_at_once(attempt, Kind::Read, at, buf)?;
+        if outcome == Ok(buf.len()) {
+            return Some(());
+        }
+        self.policy.refused(attempt, Kind::Read);
+        None
+    }
+
+    /// Writes `buf` at byte `at` if that is known to be done inline, and is. `None`: [`FileIo::write`] is to be asked.
+    pub fn write_at_once(&self, at: u64, buf: &DataBuf, durability: Durability) -> Option<()> {
+        let durable = durability == Durability::Durable;
+        let attempt = self.policy.write(at, buf.len(), durable);
+        let outcome = self.attempt_at_once(attempt, Kind::Write { durable }, at, buf)?;
+        (outcome == Ok(buf.len())).then_some(())
+    }
+
     /// Fills `buf` from byte `at`.
     ///
     /// # Errors
@@ -265,6 +284,12 @@ impl FileIo {
             Attempt::NoWait | Attempt::Plain => transfer(),
             Attempt::Timed => self.policy.timed(transfer),
         }
+    }
+
+    /// The same, where nothing is to be tried unless it may end at once.
+    fn attempt_at_once(&self, attempt: Attempt, kind: Kind, at: u64, buf: &DataBuf) -> Option<Outcome> {
+        let is_aligned = self.direct.is_none_or(|align| buf.is_aligned(align));
+        (attempt != Attempt::Queue && is_aligned).then(|| self.attempt(attempt, kind, at, buf))
     }
 
     fn attempt_write(&self, at: u64, buf: &DataBuf, durable: bool) -> (Attempt, Outcome) {

@@ -91,6 +91,15 @@ impl Policy {
         Attempt::Queue
     }
 
+    /// For a caller that asks [`Policy::read`] if it fails: nothing is tried twice in a row of misses.
+    pub fn read_at_once(&self) -> Attempt {
+        match self.misses.get() {
+            _ if self.resident => Attempt::Plain,
+            0 if self.cached && self.nowait_reads.get() => Attempt::NoWait,
+            _ => Attempt::Queue,
+        }
+    }
+
     pub fn read_hit(&self) {
         self.misses.set(0);
     }

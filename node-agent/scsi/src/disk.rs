@@ -201,6 +201,11 @@ impl<B: Backend> ScsiDisk<B> {
         bytes[..len].to_vec()
     }
 
+    /// Whether no command has to hear of something first, and the medium is whole.
+    pub(crate) fn is_as_usual(&self) -> bool {
+        !self.capacity_changed.get() && self.medium.is_whole()
+    }
+
     fn must_hear_of_capacity(&self, op: &Op) -> bool {
         self.capacity_changed.get() && !op.bypasses_unit_attention() && self.capacity_changed.take()
     }

@@ -99,6 +99,24 @@ impl RangeLock {
         Self { state: RefCell::new(state), guards_reads: Cell::new(false), readers: Cell::new(0) }
     }
 
+    /// Whether a reader that ends before anything else runs needs no claim.
+    #[inline]
+    pub fn lets_readers_pass(&self) -> bool {
+        !self.guards_reads.get()
+    }
+
+    /// Whether a writer that ends before anything else runs needs no claim: then it is to say what it wrote.
+    #[inline]
+    pub fn lets_writers_pass(&self) -> bool {
+        self.state.borrow().exclusive == 0
+    }
+
+    /// Takes note of what such a writer wrote.
+    #[inline]
+    pub fn note_written(&self, range: ByteRange) {
+        self.state.borrow().tell_watches(range);
+    }
+
     /// Claims a range for writing; waits for exclusive claims only.
     pub async fn share(&self, range: ByteRange) -> Claimed<'_> {
         self.claim(range, Purpose::Write).await
@@ -262,18 +280,17 @@ impl State {
     }
 
     /// A write may have happened, whatever it came to.
-    fn tell_watches(&self, claim: &Claim) {
-        if matches!(claim.purpose, Purpose::Freeze | Purpose::Read) {
-            return;
-        }
-        self.watches.iter().filter_map(Weak::upgrade).for_each(|watch| watch.note(claim.range));
+    fn tell_watches(&self, written: ByteRange) {
+        self.watches.iter().filter_map(Weak::upgrade).for_each(|watch| watch.note(written));
     }
 
     /// Takes a claim out; returns the wakers of those that may go on now.
     fn leave(&mut self, slot: usize) -> Vec<Waker> {
         if let Some(claim) = self.claims.get_mut(slot).and_then(Option::take) {
             self.exclusive -= usize::from(claim.purpose.is_exclusive());
-            self.tell_watches(&claim);
+            if !matches!(claim.purpose, Purpose::Freeze | Purpose::Read) {
+                self.tell_watches(claim.range);
+            }
             self.waiting -= usize::from(claim.waker.is_some());
             self.free.push(slot);
         }

@@ -79,10 +79,7 @@ fn run<B: Backend>(
     let sleep = Sleep::new(device, inbox.alarm()).map_err(ServeError::Device)?;
     let turnstile = Turnstile::new(inbox.meter());
     let mut aside = Aside::new(kernel, unit.disk().driver());
-    let start = |command: Command| {
-        let mark = turnstile.taken(&command);
-        execute(unit, command, mark)
-    };
+    let start = |command: Command| start(unit, command, &turnstile);
     let (mut stopping, mut repeating, mut holds) = (false, true, Holds::default());
     again.into_iter().for_each(|command| begin(ring, &mut tasks, start(command), &turnstile, &mut aside));
     loop {
@@ -119,6 +116,28 @@ fn run<B: Backend>(
 
 /// A command that ended.
 type Done = (Ticket, Mark, Outcome);
+
+/// A command that was taken.
+enum Begun<F> {
+    /// It has ended.
+    Ended(Done),
+    /// It is still to be polled.
+    Runs(F),
+}
+
+/// Takes a command, and carries it out if that takes no waiting.
+#[inline]
+fn start<'a, B: Backend>(
+    unit: &'a ScsiDisk<B>,
+    mut command: Command,
+    turnstile: &Turnstile<'_>,
+) -> Begun<impl Future<Output = Done> + use<'a, B>> {
+    let mark = turnstile.taken(&command);
+    match unit.execute_at_once(&command.cdb, &mut command.data) {
+        Some(outcome) => Begun::Ended((command.ticket, mark, outcome)),
+        None => Begun::Runs(execute(unit, command, mark)),
+    }
+}
 
 async fn execute<B: Backend>(unit: &ScsiDisk<B>, command: Command, mark: Mark) -> Done {
     let Command { ticket, cdb, data, bidi: _ } = command;
@@ -160,7 +179,7 @@ fn take_batch<B: Backend, F: Future<Output = Done>>(
     unit: &ScsiDisk<B>,
     ring: &mut Ring,
     tasks: &mut Tasks<F>,
-    start: impl Fn(Command) -> F,
+    start: impl Fn(Command) -> Begun<F>,
     turnstile: &Turnstile<'_>,
     aside: &mut Aside<'_>,
 ) -> Result<usize, RingError> {
@@ -188,11 +207,15 @@ fn take_batch<B: Backend, F: Future<Output = Done>>(
 fn begin<F: Future<Output = Done>>(
     ring: &mut Ring,
     tasks: &mut Tasks<F>,
-    command: F,
+    command: Begun<F>,
     turnstile: &Turnstile<'_>,
     aside: &mut Aside<'_>,
 ) {
-    if let Some(done) = tasks.start(command) {
+    let done = match command {
+        Begun::Ended(done) => Some(done),
+        Begun::Runs(future) => tasks.start(future),
+    };
+    if let Some(done) = done {
         answer(ring, done, turnstile, aside);
     }
 }

@@ -44,6 +44,27 @@ pub fn what_was_written_is_read_back<P: Pool>(pool: &P) {
     });
 }
 
+/// What ends at once is no other than what is waited for; and what is refused is refused.
+pub fn what_is_done_at_once_is_done<P: Pool>(pool: &P) {
+    on_each_block_size(pool, |disk| {
+        let block = disk.geometry().block_size as usize;
+        let (at, bytes) = ((8 * block) as u64, pattern(4 * block, 3));
+        if disk.write_at_once(at, &DataBuf::from_slice(&bytes), Durability::Volatile).is_none() {
+            write(disk, at, &bytes);
+        }
+        assert_eq!(read(disk, at, bytes.len()), bytes);
+        let mut found = dirty(bytes.len());
+        if disk.read_at_once(at, &mut found).is_some() {
+            assert_eq!(found.to_vec(), bytes);
+        }
+        for (at, len) in [(SIZE, block), (u64::MAX - 511, block), (1, block), (0, block - 1)] {
+            assert!(disk.read_at_once(at, &mut dirty(len)).is_none(), "reading {len} bytes at {at}");
+            let refused = disk.write_at_once(at, &dirty(len), Durability::Volatile);
+            assert!(refused.is_none(), "writing {len} bytes at {at}");
+        }
+    });
+}
+
 /// Ranges are checked to the last byte.
 pub fn the_last_block_is_within_reach_and_nothing_beyond<P: Pool>(pool: &P) {
     on_each_block_size(pool, |disk| {

@@ -73,6 +73,7 @@ macro_rules! conformance_tests {
         $crate::conformance_tests!(@tests $pool;
             a_new_volume_reads_as_zeroes
             what_was_written_is_read_back
+            what_is_done_at_once_is_done
             the_last_block_is_within_reach_and_nothing_beyond
             segments_may_be_cut_anywhere
             large_transfers_are_whole

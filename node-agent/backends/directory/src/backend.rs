@@ -86,6 +86,14 @@ impl Backend for DirectoryVolume {
         self.file.write(at, buf, self.at_least(durability))
     }
 
+    fn read_at_once(&self, at: u64, buf: &mut DataBuf) -> Option<()> {
+        self.file.read_at_once(at, buf)
+    }
+
+    fn write_at_once(&self, at: u64, buf: &DataBuf, durability: Durability) -> Option<()> {
+        self.file.write_at_once(at, buf, self.at_least(durability))
+    }
+
     async fn flush(&self) -> Result<()> {
         self.file.flush().await
     }

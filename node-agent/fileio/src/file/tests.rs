@@ -62,6 +62,22 @@ fn read(file: &FileIo, at: u64, len: usize) -> Vec<u8> {
 }
 
 #[test]
+fn memory_is_read_and_written_at_once_and_direct_files_are_not() {
+    let memory = on(Path::new(MEMORY), Engine::Auto, IoMode::Auto);
+    let bytes = pattern(8192, 1);
+    assert!(memory.write_at_once(4096, &DataBuf::from_slice(&bytes), Durability::Durable).is_some());
+    let mut found = DataBuf::zeroed(8192);
+    assert!(memory.read_at_once(4096, &mut found).is_some());
+    assert_eq!(found.to_vec(), bytes);
+    assert!(memory.read_at_once(SIZE - 4096, &mut found).is_none(), "the file ends before the buffer does");
+    let file = on(&disk(), Engine::Auto, IoMode::Auto);
+    if file.is_direct() {
+        assert!(file.write_at_once(0, &DataBuf::zeroed(4096), Durability::Volatile).is_none());
+        assert!(file.read_at_once(0, &mut DataBuf::zeroed(4096)).is_none());
+    }
+}
+
+#[test]
 fn what_was_written_is_read_back() {
     everywhere(|file| {
         let bytes = pattern(16384, 1);

@@ -1,5 +1,6 @@
 //! Commands that read, write or compare the medium (SBC-4 clause 5).
 
+mod at_once;
 mod compare;
 mod compare_and_write;
 mod defects;

@@ -43,6 +43,12 @@ enum Rewrite {
 }
 
 impl Medium {
+    /// Whether nothing is rewriting it, and nothing has failed to.
+    #[inline]
+    pub fn is_whole(&self) -> bool {
+        matches!(self.state.get(), State::Whole)
+    }
+
     /// Whether this command has to wait until the medium is whole again.
     pub fn bars(&self, op: &Op) -> bool {
         match self.state.get() {

@@ -92,8 +92,10 @@ impl Lun {
 
     /// Runs a command over memory with these bytes.
     pub fn run(&self, cdb: &[u8], data: &[u8]) -> Ended {
-        let (memory, buf) = Memory::new(data);
-        let outcome = block_on(self.scsi.execute(cdb, buf));
+        let (memory, mut buf) = Memory::new(data);
+        // As the LUN's thread does it.
+        let at_once = self.scsi.execute_at_once(cdb, &mut buf);
+        let outcome = at_once.unwrap_or_else(|| block_on(self.scsi.execute(cdb, buf)));
         Ended { outcome, data: memory.bytes() }
     }
 

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "the bench of a test, where a wrong number is the test's own fault")]
 
 mod anything;
+mod at_once;
 mod attach;
 mod buffer;
 mod compare_and_write;

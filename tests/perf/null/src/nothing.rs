@@ -73,6 +73,14 @@ impl Backend for Nothing {
         Ok(self.size)
     }
 
+    fn read_at_once(&self, _: u64, _: &mut DataBuf) -> Option<()> {
+        Some(())
+    }
+
+    fn write_at_once(&self, _: u64, _: &DataBuf, _: Durability) -> Option<()> {
+        Some(())
+    }
+
     async fn read(&self, _: u64, buf: DataBuf) -> lunette_backend::Result<DataBuf> {
         Ok(buf)
     }
