@@ -32,6 +32,7 @@ mod making;
 mod message;
 mod pool;
 mod root;
+mod turn;
 mod volume;
 
 pub use backend::DirectoryVolume;

@@ -43,7 +43,7 @@ impl Making {
     /// Makes a volume of it, durably.
     pub fn keep(&mut self, description: &Description) -> Result<(), PoolError> {
         self.unfinished.finish(&self.root, description)?;
-        let turn = Root::open(&self.config)?;
+        let mut turn = Root::open(&self.config)?;
         turn.take_turn()?;
         self.unfinished.rename(&turn, &self.id)?;
         self.kept = true;

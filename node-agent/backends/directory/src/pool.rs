@@ -54,7 +54,7 @@ impl DirectoryPool {
 
     /// The directory, for one process at a time.
     fn in_turn(&self) -> Result<Root, PoolError> {
-        let root = Root::open(&self.config)?;
+        let mut root = Root::open(&self.config)?;
         root.take_turn()?;
         Ok(root)
     }

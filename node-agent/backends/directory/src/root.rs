@@ -16,6 +16,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::config::DirectoryConfig;
 use crate::message::failed;
+use crate::turn::Turn;
 
 /// The file that says that the right file system is mounted.
 pub(crate) const MARKER: &str = ".lunette-pool";
@@ -33,6 +34,8 @@ const NO_LIMIT_KNOWN: u64 = (1 << 63) - LARGEST_BLOCK;
 pub(crate) struct Root {
     path: PathBuf,
     dir: File,
+    /// Ends after the lock, which ends with `dir`: fields go in this order.
+    turn: Option<Turn>,
 }
 
 impl Root {
@@ -49,7 +52,7 @@ impl Root {
         if !dir.metadata().map_err(|error| failed("looking at", path, error))?.is_dir() {
             return Err(not_a_directory(path));
         }
-        let root = Self { path: path.clone(), dir };
+        let root = Self { path: path.clone(), dir, turn: None };
         config.marker.as_deref().map_or(Ok(()), |text| root.check_marker(text.trim()))?;
         Ok(root)
     }
@@ -67,18 +70,16 @@ impl Root {
         self.dir.sync_all().map_err(|error| failed("syncing", &self.path, error))
     }
 
-    /// Waits until no other process of this node changes the pool; lasts as long as this value.
-    pub fn take_turn(&self) -> Result<(), PoolError> {
+    /// Waits until nobody else on this node changes the pool; lasts as long as this value.
+    pub fn take_turn(&mut self) -> Result<(), PoolError> {
+        let turn = Turn::take(&self.dir, TURN).map_err(|error| failed("looking at", &self.path, error))?;
+        let Some(turn) = turn else {
+            return Err(self.held_up("this agent has been changing"));
+        };
+        self.turn = Some(turn);
         match lock(&self.dir, LockKind::Writer, TURN) {
             Ok(()) => Ok(()),
-            Err(LockError::Held) => Err(PoolError::new(
-                PoolErrorKind::InUse,
-                format!(
-                    "another process has been changing the pool {} for {} s; wait for it, or see what holds it up",
-                    self.path.display(),
-                    TURN.as_secs()
-                ),
-            )),
+            Err(LockError::Held) => Err(self.held_up("another process has been changing")),
             // Some network file systems lock no directories. The turn only keeps two agents of one node
             // apart while both make or remove the very same volume.
             Err(LockError::System(error)) => {
@@ -86,6 +87,12 @@ impl Root {
                 Ok(())
             }
         }
+    }
+
+    fn held_up(&self, by: &str) -> PoolError {
+        let (pool, seconds) = (self.path.display(), TURN.as_secs());
+        let text = format!("{by} the pool {pool} for {seconds} s; wait for it, or see what holds it up");
+        PoolError::new(PoolErrorKind::InUse, text)
     }
 
     /// The pool's space. Asking proves that the directory can be written.

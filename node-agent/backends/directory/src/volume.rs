@@ -137,8 +137,7 @@ impl Unfinished {
     /// Brings the data file to its size, and describes the volume. All of it is durable but its name.
     pub fn finish(&self, root: &Root, description: &Description) -> Result<(), PoolError> {
         set_size(root, &self.data, description.size)?;
-        write_description(&self.dir, description).map_err(|error| failed("making", &self.path, error))?;
-        self.dir.sync_all().map_err(|error| failed("syncing", &self.path, error))
+        write_description(&self.dir, description).map_err(|error| failed("making", &self.path, error))
     }
 
     /// Whether it still has the name under which it was made.
