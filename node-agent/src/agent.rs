@@ -127,6 +127,7 @@ impl Agent {
         if !*ready {
             let Ok(known) = timeout(ASK_AGAIN, self.views.changed()).await else { return Ok(None) };
             known.context("what is to be served is not known any more: this one ends, and the other serves on")?;
+            self.foresee().await;
             tracing::info!("standing by: the other agent hands over when it is told to stop");
             *ready = true;
         }
@@ -142,7 +143,14 @@ impl Agent {
              serves on",
             KNOWN_WITHIN.as_secs()
         );
+        self.foresee().await;
         Ok(())
+    }
+
+    /// Looks at what the kernel has of what is wanted, while another agent serves it.
+    async fn foresee(&self) {
+        let view = self.views.borrow().clone();
+        node::foresee(&self.context, &view).await;
     }
 
     /// Takes LUN by LUN over from an agent that hands over.
@@ -243,6 +251,7 @@ fn context(
         source,
         board: Arc::new(Board::default()),
         pausers: node::Pausers::default(),
+        foresight: node::Foresight::default(),
         desk: Arc::new(Desk::default()),
         machine: Machine::here(),
         state_dir: args.state_dir.clone(),

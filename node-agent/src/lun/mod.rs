@@ -167,6 +167,7 @@ fn attend<B: Backend>(
     match take_over() {
         Ok(Taken { device, mut ring, again, free }) => {
             progress.send_replace(State::Serving);
+            tracing::debug!("its ring is served");
             let kernel = KernelSide { device: &device, free: free.as_ref() };
             serve_guarded(unit, kernel, &mut ring, inbox, again)
         }

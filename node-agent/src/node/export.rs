@@ -57,7 +57,8 @@ pub async fn read_remains(context: &Arc<Context>, uid: &Uid) -> Result<Found, Tr
     on_a_thread(context, move |context| found(context, &uid)).await
 }
 
-fn found(context: &Context, uid: &Uid) -> Result<Found, Trouble> {
+/// The same, on this thread.
+pub fn found(context: &Context, uid: &Uid) -> Result<Found, Trouble> {
     lunette_lio::read_export(context.configfs.as_ref(), &context.prefix, uid).map_err(|error| failed(error.to_string()))
 }
 

@@ -8,6 +8,7 @@
 mod access;
 mod credentials;
 mod export;
+mod foresight;
 mod handover;
 mod instant;
 mod intent;
@@ -27,6 +28,7 @@ use lunette_initiator::Machine;
 use lunette_lio::{Configfs, IqnPrefix, Portal, Preflight, Uid};
 use tokio::sync::{mpsc, watch};
 
+pub use foresight::{Foresight, foresee};
 pub use instant::Pausers;
 pub use remote::{attach as attach_remote, detach as detach_remote, order as order_remote, unknown as unknown_lun};
 pub use wanted::check;
@@ -64,6 +66,8 @@ pub struct Context {
     pub board: Arc<Board>,
     /// What can hold the LUNs still that are served here.
     pub pausers: Pausers,
+    /// What was read of LUNs that another agent still serves.
+    pub foresight: Foresight,
     /// Where someone on this machine asks for LUNs as local disks.
     pub desk: Arc<Desk>,
     /// Where local disks appear.

@@ -143,6 +143,7 @@ impl Bed {
             source: Source::Manifests(manifests),
             board: Arc::new(Board::default()),
             pausers: Pausers::default(),
+            foresight: Foresight::default(),
             desk: Arc::new(Desk::default()),
             machine: Machine::at(self.path("machine")),
             state_dir: self.path("state"),

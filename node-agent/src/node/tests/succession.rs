@@ -83,10 +83,21 @@ async fn introduced(offers: &Offers) -> UnixStream {
     theirs
 }
 
-/// One who prepares, and takes over as soon as `begun`; the agent that it has become, once `old` has handed over.
-async fn succeeded(bed: &Bed, old: Agent, begun: impl Future<Output = Succession>) -> Agent {
+/// One that knows what is wanted and what there is.
+async fn heir(bed: &Bed) -> Prepared {
     let mut heir = bed.prepared(Arc::<Fake>::clone(&bed.configfs));
     heir.views.changed().await.unwrap();
+    let view = heir.views.borrow().clone();
+    foresee(&heir.context, &view).await;
+    heir
+}
+
+/// One who prepares, and takes over as soon as `begun`; the agent that it has become, once `old` has handed over.
+async fn succeeded(bed: &Bed, old: Agent, begun: impl Future<Output = Succession>) -> Agent {
+    takes_over(heir(bed).await, old, begun).await
+}
+
+async fn takes_over(mut heir: Prepared, old: Agent, begun: impl Future<Output = Succession>) -> Agent {
     let succession = begun.await;
     let (shown, view) = watch::channel(View::default());
     let (stop, stopped) = watch::channel(false);
@@ -113,6 +124,33 @@ async fn a_successor_goes_on_with_every_ring_at_its_tail() {
     all_ready(&new).await;
     bed.ask_all(2);
     new.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lun_that_is_not_as_it_was_foreseen_is_looked_at_again() {
+    let (bed, old) = crowd().await;
+    bed.ask_all(1);
+    let before = bed.tails();
+    let heir = heir(&bed).await;
+    let uids: Vec<Uid> = bed.configfs.uio_devices().iter().map(|(_, name)| owner(name)).collect();
+    for uid in &uids {
+        let mut standing = heir.context.foresight.take(uid).expect("it was looked at");
+        standing.found.hba.number = standing.found.hba.number.next();
+        heir.context.foresight.put(uid, standing);
+    }
+    let (context, offers) = (Arc::clone(&heir.context), old.offers.clone());
+    let begun = async { Succession::ask_over(introduced(&offers).await, When::Now).await.unwrap() };
+    let new = takes_over(heir, old, begun).await;
+    assert!(uids.iter().all(|uid| context.foresight.take(uid).is_none()), "nothing is believed twice");
+    assert_eq!(bed.tails(), before, "no ring was reset");
+    all_ready(&new).await;
+    bed.ask_all(2);
+    new.stop().await;
+}
+
+/// The UID at the end of the name that the kernel gives a UIO device.
+fn owner(name: &str) -> Uid {
+    Uid::parse(name.rsplit('/').next().unwrap()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 pub use local::{local_initiator, not_listed};
+pub use serve::is_enabled;
 
 use super::Context;
 use super::export;

@@ -21,6 +21,7 @@ impl Worker {
         self.removing = false;
         self.last = Some(assignment.clone());
         self.reporter.show(&assignment.lun);
+        self.go_on(&assignment).await;
         let (outcome, trouble) = match self.make_served(&assignment).await {
             Ok(outcome) => (outcome, None),
             Err(trouble) => (Err(Refusal::from(trouble.clone())), Some(trouble)),
@@ -34,6 +35,16 @@ impl Worker {
                 self.pause = FIRST_PAUSE;
                 Next::Well
             }
+        }
+    }
+
+    /// Goes on at once with a ring that a predecessor has just let go of. Where that fails, the pass finds out why.
+    async fn go_on(&mut self, assignment: &Assignment) {
+        let Some(standing) = self.context.foresight.take(&self.uid) else { return };
+        let (Ok(wanted), Ok(pool)) = (Wanted::read(&self.uid, &assignment.lun), pool(assignment)) else { return };
+        match self.ensure_thread(&wanted, &pool, &standing.found, standing.access).await {
+            Ok(()) => self.tell_predecessor(None),
+            Err(trouble) => tracing::debug!(uid = %self.uid, "not as it was beforehand: {}", trouble.message),
         }
     }
 
@@ -59,14 +70,14 @@ impl Worker {
         let wanted = Wanted::read(&self.uid, &assignment.lun)?;
         let pool = pool(assignment)?;
         if is_enabled(&found) {
-            self.ensure_thread(&wanted, &pool, &found).await?;
+            self.ensure_thread(&wanted, &pool, &found, None).await?;
         } else {
             allowed(assignment, &self.context.node)?;
         }
         self.ensure_copied(&wanted, &pool, assignment).await?;
         self.ensure_volume(&wanted, &pool).await?;
         let found = self.ensure_backstore(&wanted, found).await?;
-        self.ensure_thread(&wanted, &pool, &found).await?;
+        self.ensure_thread(&wanted, &pool, &found, None).await?;
         self.ensure_size_is_known(wanted.spec.size);
         let target = self.ensure_target(&wanted, assignment, &found).await;
         // What is wrong with the network is no matter to a local disk.
@@ -152,7 +163,8 @@ fn allowed(assignment: &Assignment, node: &str) -> Result<(), Trouble> {
     Ok(())
 }
 
-pub(super) fn is_enabled(found: &Found) -> bool {
+/// Whether there is a ring.
+pub fn is_enabled(found: &Found) -> bool {
     found.export.backstore.as_ref().is_some_and(|backstore| backstore.enabled)
 }
 

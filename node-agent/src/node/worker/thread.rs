@@ -57,17 +57,19 @@ impl Worker {
         self.thread.as_ref().is_some_and(|running| running.thread.state() == State::Serving)
     }
 
-    /// A thread that serves, opened as it is wanted.
+    /// A thread that serves, opened as it is wanted. Through which ports the LUN is reached it reads itself unless that is
+    /// given.
     pub(super) async fn ensure_thread(
         &mut self,
         wanted: &Wanted,
         pool: &AnyPool,
         found: &Found,
+        access: Option<Access>,
     ) -> Result<(), Trouble> {
         self.stop_if_opened_otherwise(wanted).await;
         if self.thread.is_none() {
             self.pause_before_restart().await?;
-            let thread = self.start_thread(wanted, pool, found)?;
+            let thread = self.start_thread(wanted, pool, found, access)?;
             self.context.board.ledger(self.uid.as_str()).open(thread.meter());
             self.context.pausers.put(self.uid.as_str(), thread.pauser());
             let options = wanted.options.clone();
@@ -160,7 +162,13 @@ impl Worker {
         Err(Trouble::new(reasons::POOL_UNAVAILABLE, format!("the LUN cannot be served: {}", text(&ended))))
     }
 
-    fn start_thread(&self, wanted: &Wanted, pool: &AnyPool, found: &Found) -> Result<LunThread, Trouble> {
+    fn start_thread(
+        &self,
+        wanted: &Wanted,
+        pool: &AnyPool,
+        found: &Found,
+        access: Option<Access>,
+    ) -> Result<LunThread, Trouble> {
         let (for_thread, record) = (wanted.clone(), ModeRecord::of(&self.context.state_dir, &self.uid));
         let (configfs, standing) = (Arc::clone(&self.context.configfs), found.clone());
         let job = Job {
@@ -168,7 +176,7 @@ impl Worker {
             volume: wanted.volume.clone(),
             options: wanted.options.clone(),
             config: Box::new(move || {
-                let access = access::read(configfs.as_ref(), &standing, &for_thread.iqn);
+                let access = access.or_else(|| access::read(configfs.as_ref(), &standing, &for_thread.iqn));
                 for_thread.scsi(record, access)
             }),
             configfs: Arc::clone(&self.context.configfs),
