@@ -33,13 +33,15 @@ pub struct Aside<'a> {
     driver: Option<&'a dyn Driver>,
     /// Given up, and storage is still at them.
     given_up: usize,
+    /// Those of them that have ended and whose buffers the kernel has not got back yet.
+    ended: Vec<u16>,
     waiting: VecDeque<Command>,
 }
 
 impl<'a> Aside<'a> {
     /// None yet.
     pub fn new(kernel: KernelSide<'a>, driver: Option<&'a dyn Driver>) -> Self {
-        Self { kernel, driver, given_up: 0, waiting: VecDeque::new() }
+        Self { kernel, driver, given_up: 0, ended: Vec::new(), waiting: VecDeque::new() }
     }
 
     /// Whether a command that comes now has to wait, if it needs storage.
@@ -79,11 +81,20 @@ impl<'a> Aside<'a> {
     /// A command that was given up has ended, and storage does not touch its buffers any more.
     #[cold]
     pub fn ended(&mut self, cmd_id: u16) {
-        (self.kernel.free)(cmd_id);
+        self.ended.push(cmd_id);
         self.given_up -= 1;
         if self.given_up == 0 {
             self.hold(false);
             tracing::info!(waiting = self.waiting.len(), "what initiators had given up has ended: the LUN goes on");
+        }
+    }
+
+    /// Gives the kernel back the buffers of those that have ended. It has to have been handed their answers before, which say
+    /// that the buffers are kept: it knows of none to be given back otherwise.
+    #[inline]
+    pub fn give_back(&mut self) {
+        for cmd_id in self.ended.drain(..) {
+            (self.kernel.free)(cmd_id);
         }
     }
 

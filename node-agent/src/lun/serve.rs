@@ -101,6 +101,7 @@ fn run<B: Backend>(
             device.kick().map_err(ServeError::Device)?;
             turnstile.published();
         }
+        aside.give_back();
         turnstile.end(tasks.len());
         if stopping && tasks.len() == 0 && !aside.any_waiting() {
             return Ok(End::Stopped);

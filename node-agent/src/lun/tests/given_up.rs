@@ -1,8 +1,9 @@
 //! Commands that initiators give up while storage is still at them.
 
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, channel, sync_channel};
 
 use super::*;
+use ram::Act;
 
 const TASK_ABORTED: u8 = 0x40;
 /// Flags of a mailbox without `TCMU_MAILBOX_FLAG_CAP_KEEP_BUF`: Linux 5.10.
@@ -48,6 +49,26 @@ fn it_is_answered_at_once_and_its_buffers_stay_in_use_until_storage_lets_go() {
     let next = bench.read(1);
     assert_eq!(bench.answer(next).data, [0xaa; BLOCK], "its write landed, late");
     assert!(!bench.kernel.is_broken());
+}
+
+#[test]
+fn its_buffers_are_given_back_after_the_kernel_was_told_that_they_are_kept() {
+    let mut kernel = Kernel::new(Layout::default());
+    let (script, (free, freed)) = (Script::new(), sync_channel(0));
+    script.on(1, Act::Yield);
+    // Both are in the ring from the start, so that it is given up and ends in one turn.
+    let tag = kernel.submit(read(1));
+    let id = kernel.cmd_id(tag).expect("it is in the ring");
+    assert!(kernel.task_management(1, &[id]));
+    let (claim, storage) = (kernel.claim(), Arc::clone(&script));
+    let lun = LunThread::spawn("bench", tracing::Span::none(), move |inbox, progress| {
+        let free = Box::new(move |id| free.send(id).unwrap());
+        attend(unit(storage), inbox, progress, || Ok(Taken { free, ..claim.attach()?.into() }))
+    });
+    let mut bench = Bench { kernel, script, lun: lun.unwrap() };
+    // The thread stands still where it gives them back until somebody takes the id.
+    assert_eq!(bench.status(tag), TASK_ABORTED);
+    assert_eq!(freed.recv_timeout(PATIENCE), Ok(id));
 }
 
 #[test]

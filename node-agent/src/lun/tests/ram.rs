@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard};
+use std::task::Poll;
 
 use futures::channel::oneshot;
 use lunette_backend::{Driver, Durability, Geometry, IoErrorKind, Result};
@@ -19,6 +20,8 @@ pub const BLOCKS: usize = 64;
 pub enum Act {
     /// Waits until the sender is used, on whichever thread.
     Wait(oneshot::Receiver<()>),
+    /// Lets others have a turn first.
+    Yield,
     /// Fails.
     Fail(IoErrorKind),
     /// Is a bug.
@@ -117,10 +120,21 @@ impl Ram {
         match self.script.begin(at) {
             None => Ok(()),
             Some(Act::Wait(go)) => go.await.map_err(|_| IoErrorKind::Internal.into()),
+            Some(Act::Yield) => yielded().await,
             Some(Act::Fail(kind)) => Err(kind.into()),
             Some(Act::Panic) => panic!("block {} was scripted to be a bug", at / BLOCK as u64),
         }
     }
+}
+
+/// Is ready the second time that it is asked.
+async fn yielded() -> Result<()> {
+    let mut asked = false;
+    std::future::poll_fn(move |context| {
+        context.waker().wake_by_ref();
+        if std::mem::replace(&mut asked, true) { Poll::Ready(Ok(())) } else { Poll::Pending }
+    })
+    .await
 }
 
 impl Drop for Ram {
