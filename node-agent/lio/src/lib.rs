@@ -43,7 +43,8 @@ pub use plan::{Conflict, Phase, Plan, plan};
 pub use portal::{BadPortal, Portal};
 pub use preflight::{Finding, Preflight};
 pub use read::{
-    DiskAddress, Port, PortGroup, Ports, ReadError, abandoned, disk_address, owners, ports, read_export, read_tree,
+    DiskAddress, Port, PortGroup, Ports, ReadError, abandoned, disk_address, owners, ports, read_backstore,
+    read_export, read_tree,
 };
 pub use secret::{BadChap, Chap, Login, Secret};
 pub use session::{Connection, Session, SessionState, sessions};

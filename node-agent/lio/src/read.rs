@@ -57,6 +57,14 @@ pub fn read_export(fs: &dyn Configfs, prefix: &IqnPrefix, uid: &Uid) -> Result<F
     Ok(Found { uid: uid.clone(), hba, fabric, loopback, export, foreign, strays, local_strays })
 }
 
+/// The backstore alone, which is a fifth of what there is to read: enough to serve its ring, and not to plan anything.
+pub fn read_backstore(fs: &dyn Configfs, uid: &Uid) -> Result<Found, ReadError> {
+    let (hba, foreign, backstore) = backstore::find(fs, uid)?;
+    let export = Export { backstore, target: None, local: None };
+    let (strays, local_strays) = (Vec::new(), Vec::new());
+    Ok(Found { uid: uid.clone(), hba, fabric: false, loopback: false, export, foreign, strays, local_strays })
+}
+
 /// Whose backstores, targets and local disks there are, also those that nobody wants any more: names only, so quick.
 pub fn owners(fs: &dyn Configfs, prefix: &IqnPrefix) -> Result<BTreeSet<Uid>, ReadError> {
     let mut uids = BTreeSet::new();

@@ -57,8 +57,14 @@ pub async fn read_remains(context: &Arc<Context>, uid: &Uid) -> Result<Found, Tr
     on_a_thread(context, move |context| found(context, &uid)).await
 }
 
-/// The same, on this thread.
-pub fn found(context: &Context, uid: &Uid) -> Result<Found, Trouble> {
+/// The same of its backstore only; `None` where there is none, or it cannot be read.
+pub async fn backstore(context: &Arc<Context>, uid: &Uid) -> Option<Found> {
+    let uid = uid.clone();
+    let read = move |context: &Context| Ok(lunette_lio::read_backstore(context.configfs.as_ref(), &uid).ok());
+    on_a_thread(context, read).await.ok().flatten()
+}
+
+fn found(context: &Context, uid: &Uid) -> Result<Found, Trouble> {
     lunette_lio::read_export(context.configfs.as_ref(), &context.prefix, uid).map_err(|error| failed(error.to_string()))
 }
 

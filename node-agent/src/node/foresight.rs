@@ -1,5 +1,5 @@
 //! What a successor reads of LUNs while its predecessor still serves them, so that little is left to do in the moment in
-//! which one changes hands: configfs holds a hundred files of each.
+//! which one changes hands.
 //!
 //! It may be out of date when it is used. So it is used to start the LUN's thread and for nothing else: that compares the
 //! device's name with the LUN's before it touches the ring. If the thread does not start from it, all is read again.
@@ -12,7 +12,7 @@ use lunette_scsi::Access;
 use tokio::task::spawn_blocking;
 
 use super::worker::is_enabled;
-use super::{Context, access, export};
+use super::{Context, access};
 use crate::source::View;
 
 /// What the kernel has of one LUN.
@@ -57,7 +57,7 @@ pub async fn foresee(context: &Arc<Context>, view: &View) {
 
 /// What the kernel has of a LUN that can be served as it stands.
 fn look_at(context: &Context, uid: &Uid) -> Option<Standing> {
-    let found = export::found(context, uid).ok().filter(is_enabled)?;
+    let found = lunette_lio::read_backstore(context.configfs.as_ref(), uid).ok().filter(is_enabled)?;
     let access = access::read(context.configfs.as_ref(), &found, &context.prefix.target(uid));
     // Asked for the sake of asking: the names of all devices are known from then on.
     lunette_lio::uio_device(context.configfs.as_ref(), &found).ok()?;

@@ -35,7 +35,7 @@ pub use wanted::check;
 
 use intent::Intent;
 use snapshots::Snapshots;
-use worker::Worker;
+use worker::{Others, Worker};
 
 use crate::attach::Desk;
 use crate::handover::{Baton, Candidate, Served, Successors};
@@ -154,9 +154,11 @@ impl Node {
     }
 
     async fn follow(&mut self, view: &View) {
+        let others = Others::new();
         for (uid, lun) in &view.luns {
-            self.tell(uid, Intent::of(lun, view));
+            self.tell(uid, Intent::of(lun, view), &others);
         }
+        drop(others);
         let gone: Vec<String> = self.workers.keys().filter(|uid| !view.wants(uid)).cloned().collect();
         for uid in gone.into_iter().filter(|_| view.complete) {
             self.tell_gone(&uid);
@@ -169,7 +171,7 @@ impl Node {
         }
     }
 
-    fn tell(&mut self, uid: &str, intent: Intent) {
+    fn tell(&mut self, uid: &str, intent: Intent, others: &Others) {
         match self.workers.get(uid) {
             Some(worker) => {
                 worker.send_if_modified(|old| {
@@ -179,7 +181,7 @@ impl Node {
                     changed
                 });
             }
-            None => self.start_worker(uid, intent),
+            None => self.start_worker(uid, intent, others.clone()),
         }
     }
 
@@ -193,7 +195,7 @@ impl Node {
         }
     }
 
-    fn start_worker(&mut self, uid: &str, intent: Intent) {
+    fn start_worker(&mut self, uid: &str, intent: Intent, others: Others) {
         let Ok(parsed) = Uid::parse(uid) else {
             tracing::warn!(uid, "a Lun has a UID that is no UUID: it is not served");
             return;
@@ -201,7 +203,7 @@ impl Node {
         let (sender, receiver) = watch::channel(intent);
         self.workers.insert(uid.to_owned(), sender);
         let (finish, name) = (self.finish.clone(), uid.to_owned());
-        let worker = Worker::new(Arc::clone(&self.context), parsed, receiver);
+        let worker = Worker::new(Arc::clone(&self.context), parsed, receiver, others);
         tokio::spawn(async move {
             let let_go = worker.run().await;
             // The receiver is gone only when the whole node is.
@@ -230,7 +232,7 @@ impl Node {
         };
         for uid in owners.iter().map(ToString::to_string).filter(|uid| !view.wants(uid)) {
             tracing::info!(uid, "an export that no Lun wants is removed; its data stay");
-            self.tell(&uid, Intent::orphan());
+            self.tell(&uid, Intent::orphan(), &Others::new());
         }
         true
     }

@@ -12,6 +12,7 @@ mod ask;
 mod copy;
 mod import;
 mod local;
+mod others;
 mod remove;
 mod serve;
 mod thread;
@@ -25,6 +26,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 pub use local::{local_initiator, not_listed};
+pub use others::Others;
 pub use serve::is_enabled;
 
 use super::Context;
@@ -74,6 +76,8 @@ pub struct Worker {
     attach: Option<Order>,
     /// When the next whole pass is due, if nothing happens.
     whole_at: Instant,
+    /// Those who began with this one, until it has begun.
+    others: Option<Others>,
 }
 
 /// How much a pass looks at.
@@ -98,7 +102,7 @@ enum Next {
 
 impl Worker {
     /// A worker that has not looked yet.
-    pub fn new(context: Arc<Context>, uid: Uid, intents: watch::Receiver<Intent>) -> Self {
+    pub fn new(context: Arc<Context>, uid: Uid, intents: watch::Receiver<Intent>, others: Others) -> Self {
         let reporter = Reporter::new(Arc::clone(&context), uid.clone());
         let orders = context.desk.open(uid.as_str());
         Self {
@@ -117,6 +121,7 @@ impl Worker {
             asked: Vec::new(),
             attach: None,
             whole_at: Instant::now(),
+            others: Some(others),
         }
     }
 
@@ -148,7 +153,11 @@ impl Worker {
         match (intent, look) {
             (Intent::Serve(assignment), Look::Glance) => self.glance(assignment).await,
             (Intent::Serve(assignment), Look::Whole) => self.serve(assignment).await,
-            (Intent::Remove { last, reclaim, gone }, _) => self.remove(last, reclaim, gone).await,
+            (Intent::Remove { last, reclaim, gone }, _) => {
+                // Nobody is to wait for what will not be served.
+                self.others = None;
+                self.remove(last, reclaim, gone).await
+            }
             // Leaving comes before any pass.
             (Intent::Leave, _) => Next::Finished,
         }

@@ -7,6 +7,7 @@ use lunette_api::conditions::reasons;
 use lunette_lio::{Export, Found, Phase};
 
 use super::super::export;
+use super::super::foresight::Standing;
 use super::super::intent::Assignment;
 use super::super::report::Progress;
 use super::super::wanted::Wanted;
@@ -21,7 +22,6 @@ impl Worker {
         self.removing = false;
         self.last = Some(assignment.clone());
         self.reporter.show(&assignment.lun);
-        self.go_on(&assignment).await;
         let (outcome, trouble) = match self.make_served(&assignment).await {
             Ok(outcome) => (outcome, None),
             Err(trouble) => (Err(Refusal::from(trouble.clone())), Some(trouble)),
@@ -38,13 +38,31 @@ impl Worker {
         }
     }
 
-    /// Goes on at once with a ring that a predecessor has just let go of. Where that fails, the pass finds out why.
-    async fn go_on(&mut self, assignment: &Assignment) {
-        let Some(standing) = self.context.foresight.take(&self.uid) else { return };
-        let (Ok(wanted), Ok(pool)) = (Wanted::read(&self.uid, &assignment.lun), pool(assignment)) else { return };
-        match self.ensure_thread(&wanted, &pool, &standing.found, standing.access).await {
-            Ok(()) => self.tell_predecessor(None),
-            Err(trouble) => tracing::debug!(uid = %self.uid, "not as it was beforehand: {}", trouble.message),
+    /// The beginning of the first pass; later ones have a thread.
+    async fn begin(&mut self, assignment: &Assignment) -> Result<(), Trouble> {
+        let Some(others) = self.others.take() else { return Ok(()) };
+        let begun = self.go_on(assignment).await;
+        if self.is_serving() {
+            self.tell_predecessor(None);
+            others.wait().await;
+        }
+        begun
+    }
+
+    /// Serves a ring that is there before anything else is looked at: initiators wait for it.
+    async fn go_on(&mut self, assignment: &Assignment) -> Result<(), Trouble> {
+        let (Ok(wanted), Ok(pool)) = (Wanted::read(&self.uid, &assignment.lun), pool(assignment)) else {
+            return Ok(());
+        };
+        if let Some(Standing { found, access }) = self.context.foresight.take(&self.uid) {
+            match self.ensure_thread(&wanted, &pool, &found, access).await {
+                Ok(()) => return Ok(()),
+                Err(trouble) => tracing::debug!(uid = %self.uid, "not as it was beforehand: {}", trouble.message),
+            }
+        }
+        match export::backstore(&self.context, &self.uid).await {
+            Some(found) if is_enabled(&found) => self.ensure_thread(&wanted, &pool, &found, None).await,
+            _ => Ok(()),
         }
     }
 
@@ -65,8 +83,10 @@ impl Worker {
         self.bury_thread();
         let sessions = std::mem::take(&mut self.progress.sessions);
         self.progress = Progress { serving: self.is_serving(), sessions, ..Progress::default() };
+        let begun = self.begin(assignment).await;
         let found = export::read(&self.context, &self.uid).await?;
         self.progress.exported = stands(&found);
+        begun?;
         let wanted = Wanted::read(&self.uid, &assignment.lun)?;
         let pool = pool(assignment)?;
         if is_enabled(&found) {
