@@ -71,6 +71,11 @@ impl Board {
         lock(&self.entries).contains_key(uid)
     }
 
+    /// How many LUNs it serves, or is about to.
+    pub fn count(&self) -> usize {
+        lock(&self.entries).len()
+    }
+
     /// All LUNs, by namespace and name, each with what is counted of it.
     pub fn measured(&self) -> Vec<(Entry, Arc<Ledger>)> {
         let ledger = |entry: &Entry| self.ledger(entry.lun.metadata.uid.as_deref().unwrap_or_default());

@@ -44,6 +44,11 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 const LOOK_AGAIN_UNUSED: Duration = Duration::from_secs(300);
 /// How often it is looked who is logged in.
 const GLANCE: Duration = Duration::from_secs(10);
+/// All LUNs of a node together are not looked at more often than this, so that a thousand that do nothing cost nothing: what
+/// is seen only by looking is seen later then.
+const ONE_LOOK_EACH: Duration = Duration::from_secs(1);
+/// The same of glances.
+const ONE_GLANCE_EACH: Duration = Duration::from_millis(50);
 /// The first pause after trouble; it doubles up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
@@ -182,7 +187,7 @@ impl Worker {
             self.whole_at = now + early(self.look_again());
         }
         let told = self.reporter.is_told();
-        let soon = now + GLANCE;
+        let soon = now + among(self.context.board.count(), ONE_GLANCE_EACH, GLANCE);
         let next = match self.removing {
             // A report that was not heard is repeated by the pass that makes it.
             true if !told => (soon, Look::Whole),
@@ -193,7 +198,8 @@ impl Worker {
     }
 
     fn look_again(&self) -> Duration {
-        if self.removing || self.may_log_in() { LOOK_AGAIN } else { LOOK_AGAIN_UNUSED }
+        let alone = if self.removing || self.may_log_in() { LOOK_AGAIN } else { LOOK_AGAIN_UNUSED };
+        among(self.context.board.count(), ONE_LOOK_EACH, alone)
     }
 
     fn may_log_in(&self) -> bool {
@@ -252,6 +258,12 @@ fn doubled(pause: &mut Duration) -> Duration {
     std::mem::replace(pause, (*pause * 2).min(LAST_PAUSE))
 }
 
+/// The time between two looks at one of so many LUNs, where all together may be looked at once in `each`, and one that is alone
+/// once in `alone`.
+fn among(luns: usize, each: Duration, alone: Duration) -> Duration {
+    each.saturating_mul(u32::try_from(luns).unwrap_or(u32::MAX)).max(alone)
+}
+
 /// Up to a quarter less, at random, so that many LUNs are not all looked at in the same moment.
 fn early(time: Duration) -> Duration {
     let chance = u32::from(RandomState::new().hash_one(0_u8).to_le_bytes()[0]);
@@ -267,6 +279,14 @@ mod tests {
         let mut pause = FIRST_PAUSE;
         let made: Vec<u64> = (0..9).map(|_| u64::try_from(doubled(&mut pause).as_millis()).unwrap()).collect();
         assert_eq!(made, [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
+    }
+
+    #[test]
+    fn the_more_luns_there_are_the_more_rarely_each_is_looked_at() {
+        let looks = [1, 60, 1000].map(|luns| among(luns, ONE_LOOK_EACH, LOOK_AGAIN).as_secs());
+        assert_eq!(looks, [60, 60, 1000]);
+        let glances = [1, 200, 1000].map(|luns| among(luns, ONE_GLANCE_EACH, GLANCE).as_secs());
+        assert_eq!(glances, [10, 10, 50]);
     }
 
     #[test]
