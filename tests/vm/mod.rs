@@ -5,6 +5,7 @@
 mod access;
 mod bad_input;
 mod basics;
+mod boot;
 mod control;
 mod crashes;
 mod crowd;
@@ -28,9 +29,11 @@ mod scale;
 mod site;
 mod snapshots;
 mod stuck;
+mod timing;
 mod tools;
 mod upgrades;
 mod verify;
+mod witness;
 
 use lunette_bed::Kernel::{V6_1, V6_12};
 use lunette_bed::Test;

@@ -1,4 +1,4 @@
-//! QEMU's own iSCSI initiator, beside Linux's on one LUN, and a machine that boots from that LUN.
+//! QEMU's own iSCSI initiator, beside Linux's on one LUN, and machines that boot from that LUN.
 
 use std::process::Command;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use anyhow::ensure;
 use lunette_bed::{Context, Result, host};
 use serde_json::Value;
 
+use super::boot::a_linux_boots_from_it;
 use super::initiator::target;
 use super::manifest::{PASSWORD, lun_in, pool, secret};
 use super::site::Site;
@@ -29,22 +30,23 @@ pub fn qemu_shares_a_lun_and_boots_from_it(context: &Context) -> Result<()> {
     both_see_one_disk(&site, &lun, &disk)?;
     a_reservation_keeps_qemu_out(&site, &lun, &disk)?;
     a_machine_boots_from_it(&site, &lun, &disk)?;
+    a_linux_boots_from_it(&site, &lun, &disk)?;
     site.logout(&lun)?;
     site.end(agent)
 }
 
 /// A program of QEMU's on the host's side, in the bed's network.
-fn program(site: &Site, name: &str) -> Command {
+pub fn program(site: &Site, name: &str) -> Command {
     site.bed.command(format!("/usr/bin/{name}"))
 }
 
 /// Where it finds the CHAP secret.
-fn chap() -> String {
+pub fn chap() -> String {
     format!("secret,id=chap,data={PASSWORD}")
 }
 
 /// The LUN as QEMU's block layer names it.
-fn blockdev(site: &Site, lun: &Value) -> Result<String> {
+pub fn blockdev(site: &Site, lun: &Value) -> Result<String> {
     Ok(format!(
         "driver=iscsi,transport=tcp,portal={},target={},lun=0,initiator-name={QEMU},user=qemu,password-secret=chap",
         site.portal(),

@@ -21,6 +21,8 @@ pub const POOL: &str = "/srv/pool";
 pub const SPARE: &str = "/mnt/spare";
 /// Where the agent keeps what must outlive it.
 const STATE: &str = "/srv/state";
+/// What an agent says, if it says everything, of a LUN from whose ring it takes commands now.
+pub const SERVED: &str = "its ring is served";
 /// How long something that takes a moment may take under emulation.
 pub const SOON: Duration = Duration::from_secs(120);
 
@@ -157,6 +159,12 @@ impl Site {
             ensure!(condition["status"] == wanted, "Ready of {name} is {condition}");
             Ok(lun)
         })
+    }
+
+    /// What agents of the node have said so far.
+    pub fn agent_log(&self) -> Result<String> {
+        let path = self.bed.logs().join(format!("{}.agent.log", self.node.name()));
+        Ok(String::from_utf8_lossy(&std::fs::read(path)?).into_owned())
     }
 
     /// Kills the agent as a crash would, and waits until it is gone.

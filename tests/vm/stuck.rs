@@ -71,10 +71,15 @@ fn a_stuck_lun_can_be_deleted(site: &Site, well: &str, lun: &Value, agent: i32) 
 /// Freezes the spare file system, and waits until the I/O to the disk on it stands still.
 pub fn freeze(site: &Site, disk: &str) -> Result<()> {
     site.node.must(format!("fsfreeze -f {SPARE}"))?;
+    stands_still(site, disk)
+}
+
+/// Waits until a disk of the client answers nothing any more.
+pub fn stands_still(site: &Site, disk: &str) -> Result<()> {
     patiently(SOON, || {
         let before = site.completed(disk)?;
         std::thread::sleep(Duration::from_millis(500));
-        ensure!(site.completed(disk)? == before, "{disk} still answers, though its file system is frozen");
+        ensure!(site.completed(disk)? == before, "{disk} still answers, though its storage hangs");
         Ok(())
     })
 }

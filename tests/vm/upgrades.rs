@@ -1,15 +1,16 @@
 //! The agent is replaced by a running successor under I/O at depth 32: a pause that is short, and no error.
 
-use std::time::Duration;
+use anyhow::{Context as _, bail, ensure};
+use lunette_bed::{Context, GuestCommand, Result, Vm};
 
-use anyhow::{Context as _, ensure};
-use lunette_bed::{Context, GuestCommand, Result};
-use serde_json::Value;
-
+use super::initiator::LONG;
 use super::manifest::pool;
 use super::site::{SOON, Site, agent_binary, patiently, say};
+use super::timing::Latencies;
 
-/// Each pause is measured.
+/// Commands that show what is usual.
+const UNDISTURBED: u64 = 2000;
+
 pub fn io_does_not_notice_an_upgrade(context: &Context) -> Result<()> {
     replace(context, 5)
 }
@@ -18,6 +19,8 @@ pub fn io_does_not_notice_a_hundred_upgrades(context: &Context) -> Result<()> {
     replace(context, 100)
 }
 
+/// Times one load through all of it. A pause is what the slowest command took of those that ended between the beginning of
+/// one upgrade and that of the next.
 fn replace(context: &Context, rounds: usize) -> Result<()> {
     let site = Site::shared(context)?;
     site.apply("pool.yaml", &pool())?;
@@ -25,31 +28,44 @@ fn replace(context: &Context, rounds: usize) -> Result<()> {
     let (_, disk) = site.attach("db", "64Mi", "")?;
     let (_, measured) = site.attach("measured", "64Mi", "")?;
     let errors = site.errors_so_far()?;
-    let mut writer = site.start_writer(&disk, "--bs=4k --size=24M")?;
-    let usual = longest(&site, &measured, |_| Ok(()))?;
-    let mut pauses = Vec::new();
-    for _ in 0..rounds {
-        pauses.push(longest(&site, &measured, upgrade)?);
-        writer.must_run()?;
-    }
-    pauses.sort();
-    let at = |part: usize| pauses[(pauses.len() * part / 100).min(pauses.len() - 1)].as_secs_f64();
-    let shown: Vec<String> = [50, 90, 99, 100].map(|part| format!("p{part} {:.2} s", at(part))).into();
-    say(&format!(
-        "{rounds} upgrades at depth 32: the slowest command of each took {}; without one {:.2} s",
-        shown.join(", "),
-        usual.as_secs_f64()
-    ));
+    // It is there to find a wrong byte: what is timed is the other one.
+    let mut writer = site.start_writer(&disk, "--bs=4k --size=8M --rate_iops=100")?;
+    let timing = site.start_timing(&measured)?;
+    let mut moments = vec![timing.now(&site)?];
+    site.wait_completed(&measured, site.completed(&measured)? + UNDISTURBED, SOON)?;
+    moments.extend(upgrade(&site, rounds)?);
+    moments.push(timing.now(&site)?);
+    writer.must_run()?;
     a_successor_that_is_no_use_changes_nothing(&site)?;
-    writer.must_run()?;
     let heir = site.start_heir()?;
-    let pause = longest(&site, &measured, |site| told_to_stop(site, heir.pid()))?;
-    say(&format!("SIGTERM with a successor that stands by: the slowest command took {:.2} s", pause.as_secs_f64()));
-    writer.must_run()?;
+    moments.push(timing.now(&site)?);
+    told_to_stop(&site, heir.pid())?;
+    moments.push(timing.now(&site)?);
+    tell(&timing.end(&site)?, &moments)?;
     ensure!(writer.end(&site)?.contains("rounds:"), "the writer did not say how often it wrote everything");
     site.no_io_errors_since(&errors)?;
     drop(agent);
     site.end(heir)
+}
+
+/// The first stretch is without an upgrade, the last but one is of a successor that was no use, and at the end of the last
+/// one the agent was told to stop.
+fn tell(latencies: &Latencies, moments: &[u64]) -> Result<()> {
+    let slowest = moments.windows(2).map(|pair| latencies.slowest(pair[0], pair[1])).collect::<Result<Vec<_>>>()?;
+    let [usual, pauses @ .., _, stopped] = slowest.as_slice() else { bail!("{} stretches are too few", slowest.len()) };
+    let mut pauses = pauses.to_vec();
+    pauses.sort();
+    let at = |part: usize| pauses[(pauses.len() * part / 100).min(pauses.len() - 1)].as_secs_f64();
+    let shown: Vec<String> = [50, 90, 99, 100].map(|part| format!("p{part} {:.2} s", at(part))).into();
+    say(&format!(
+        "{} upgrades at depth 32: the slowest command of each took {}; without one {:.2} s",
+        pauses.len(),
+        shown.join(", "),
+        usual.as_secs_f64()
+    ));
+    let stopped = stopped.as_secs_f64();
+    say(&format!("SIGTERM with a successor that stands by: the slowest command took {stopped:.2} s"));
+    Ok(())
 }
 
 /// SIGTERM to the agent, as a supervisor sends it; then the one that stands by is the agent.
@@ -62,35 +78,38 @@ fn told_to_stop(site: &Site, heir: i32) -> Result<()> {
     Ok(())
 }
 
-/// Upgrades to the same program.
-fn upgrade(site: &Site) -> Result<()> {
-    let before = serving(site)?;
-    let said = site.node.must(format!("{} upgrade", agent_binary(&site.bed).display()))?;
-    let now = serving(site)?;
-    ensure!(now != before && said.contains(&now), "process {now} serves after {before}, and upgrade says {said:?}");
-    Ok(())
+/// Upgrades to the same program so many times; when each began, by the client's clock.
+fn upgrade(site: &Site, rounds: usize) -> Result<Vec<u64>> {
+    // What the host asks of a busy guest takes longer than an upgrade: the node does it all.
+    let script = format!(
+        "for round in $(seq {rounds}); do\n\
+         began=$(date +%s%3N); before=$(cat /run/lunette/agent.lock); said=$({} upgrade) || exit 1\n\
+         sleep 0.5; echo \"$began $before $(cat /run/lunette/agent.lock) $said\"\n\
+         done",
+        agent_binary(&site.bed).display()
+    );
+    let printed = site.node.must(GuestCommand::shell(&script).patience(LONG))?;
+    let ahead = clock(&site.client)? - clock(&site.node)?;
+    printed.lines().map(|line| began(line).map(|began| began.saturating_add_signed(ahead))).collect()
+}
+
+/// When an upgrade began, if it did what it says: another process serves.
+fn began(line: &str) -> Result<u64> {
+    let [began, before, now, said] = line.splitn(4, ' ').collect::<Vec<_>>()[..] else {
+        bail!("{line:?} is not about an upgrade")
+    };
+    ensure!(now != before && said.contains(now), "process {now} serves after {before}, and upgrade says {said:?}");
+    began.parse().with_context(|| format!("{began:?} is no time"))
+}
+
+/// A guest's clock, in ms.
+fn clock(vm: &Vm) -> Result<i64> {
+    vm.must("date +%s%3N")?.parse().context("a clock shows no number")
 }
 
 /// The process that holds the agent's lock.
 fn serving(site: &Site) -> Result<String> {
     site.node.must("cat /run/lunette/agent.lock")
-}
-
-/// The slowest of a LUN's commands while something is done.
-fn longest(site: &Site, disk: &str, act: impl FnOnce(&Site) -> Result<()>) -> Result<Duration> {
-    let line = format!(
-        "fio --name=pause --filename={disk} --ioengine=libaio --direct=1 --iodepth=32 --rw=randrw --bs=4k --size=32M \
-         --time_based --runtime=4 --allow_file_create=0 --output-format=json"
-    );
-    let load = site.client.spawn("pause", GuestCommand::shell(&line).patience(Duration::from_secs(120)))?;
-    site.wait_completed(disk, site.completed(disk)? + 50, SOON)?;
-    act(site)?;
-    let report = load.wait()?.ok().context("the client saw an I/O error")?;
-    let report: Value = serde_json::from_str(&report).context("fio's report is no JSON")?;
-    let job = &report["jobs"][0];
-    ensure!(job["error"] == 0, "fio counts error {}", job["error"]);
-    let slowest = ["read", "write"].iter().filter_map(|side| job[side]["clat_ns"]["max"].as_f64()).fold(0.0, f64::max);
-    Ok(Duration::from_secs_f64(slowest / 1e9))
 }
 
 fn a_successor_that_is_no_use_changes_nothing(site: &Site) -> Result<()> {
