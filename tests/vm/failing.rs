@@ -20,7 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 pub fn a_failing_disk_is_told_as_it_is_and_harms_only_its_own_lun(context: &Context) -> Result<()> {
     let site = Site::shared(context)?;
-    on_failing_disk(&site, |disk| fails(&site, disk))
+    on_failing_disk(&site, |disk| {
+        fails(&site, disk)?;
+        falls_short(&site, disk)
+    })
 }
 
 pub fn an_initiator_gives_up_commands_of_a_hanging_disk_and_keeps_its_session(context: &Context) -> Result<()> {
@@ -82,8 +85,8 @@ impl Disk {
 }
 
 /// Starts the agent with a LUN on the failing disk, written once, and one beside it: the agent, both disks.
-fn attach(site: &Site) -> Result<(Process, String, String)> {
-    let spare = pool_at("spare", &format!("path: {SPARE}/pool, io: Direct"));
+fn attach(site: &Site, io: &str) -> Result<(Process, String, String)> {
+    let spare = pool_at("spare", &format!("path: {SPARE}/pool, io: {io}"));
     site.apply("pools.yaml", &(pool() + &spare))?;
     let agent = site.start_agent()?;
     let (_, well) = site.attach("well", "64Mi", "")?;
@@ -97,7 +100,7 @@ fn attach(site: &Site) -> Result<(Process, String, String)> {
 }
 
 fn fails(site: &Site, disk: &Disk) -> Result<()> {
-    let (agent, _, ill) = attach(site)?;
+    let (agent, _, ill) = attach(site, "Direct")?;
     let at = sector_of(site, FLAW)?;
     disk.become_so(site, &disk.flawed(at))?;
     a_read_names_the_block(site, &ill)?;
@@ -105,6 +108,25 @@ fn fails(site: &Site, disk: &Disk) -> Result<()> {
     let write = site.client.run(command(&ill, "2a", FLAW, FLAWED, "-s 4096 -i /dev/zero"))?;
     let said = write.stdout + &write.stderr;
     ensure!(said.contains("Medium Error") && said.contains("Write error"), "a WRITE of flawed blocks says:\n{said}");
+    disk.become_so(site, &disk.whole())?;
+    site.client.must(format!("cmp {ill} /tmp/written")).context("once the disk is well again")?;
+    site.end(agent)
+}
+
+/// Where the page cache is between, the kernel gives the agent what is before the flaw and no error: a short transfer, whose
+/// rest is asked for and fails.
+fn falls_short(site: &Site, disk: &Disk) -> Result<()> {
+    let (agent, _, ill) = attach(site, "Buffered")?;
+    let at = sector_of(site, FLAW)?;
+    site.node.must("sync; echo 3 >/proc/sys/vm/drop_caches")?;
+    disk.become_so(site, &disk.flawed(at))?;
+    let skip = (FLAW - 64) * 512;
+    let read =
+        format!("dd if=$(echo {SPARE}/pool/*/data) of=/dev/null bs=64k iflag=skip_bytes skip={skip} count=1 2>&1");
+    let short = site.node.must(read)?;
+    ensure!(short.contains("0+1 records in"), "a read across the flaw is not short:\n{short}");
+    a_read_names_the_block(site, &ill)?;
+    what_is_before_it_is_read(site, &ill)?;
     disk.become_so(site, &disk.whole())?;
     site.client.must(format!("cmp {ill} /tmp/written")).context("once the disk is well again")?;
     site.end(agent)
@@ -155,7 +177,7 @@ fn what_is_before_it_is_read(site: &Site, ill: &str) -> Result<()> {
 }
 
 fn hangs(site: &Site, disk: &Disk) -> Result<()> {
-    let (agent, well, ill) = attach(site)?;
+    let (agent, well, ill) = attach(site, "Direct")?;
     let (errors, dropped) = (site.errors_so_far()?, dropped_sessions(site)?);
     let usual = p99(site, &well)?;
     let name = ill.trim_start_matches("/dev/").to_owned();
