@@ -109,7 +109,9 @@ fn run<B: Backend>(
         if is_idle(unit, &tasks) {
             holds.settle(inbox);
         }
-        if taken == 0 && ended == 0 {
+        // An empty ring needs no turn of its own to be seen.
+        let has_more = taken > 0 && (holding || ring.has_entries());
+        if !has_more && ended == 0 {
             rest(unit, &sleep, ring, inbox, &tasks, holding, &turnstile)?;
         }
     }
