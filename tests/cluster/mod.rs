@@ -18,6 +18,7 @@ mod policies;
 mod refusals;
 mod served;
 mod site;
+mod users;
 
 use lunette_bed::Kernel::{V6_1, V6_12};
 use lunette_bed::Test;
@@ -39,6 +40,7 @@ pub const TESTS: &[Test] = &[
         policies::the_operator_grants_named_secrets_only,
     ),
     Test::without_vm("cluster::a_pool_keeps_other_namespaces_out", policies::a_pool_keeps_other_namespaces_out),
+    Test::without_vm("cluster::a_user_reaches_what_is_hers_only", users::a_user_reaches_what_is_hers_only),
     Test::without_vm("cluster::a_lun_is_placed_and_served", placement::a_lun_is_placed_and_served),
     Test::without_vm("cluster::the_oldest_api_serves_as_well", placement::the_oldest_api_serves_as_well),
     Test::without_vm("cluster::nothing_is_written_while_nothing_changes", placement::nothing_is_written),
