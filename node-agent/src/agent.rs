@@ -192,6 +192,7 @@ impl Agent {
         }
         if let Some(client) = self.client.clone() {
             announce(&self.context, client, &self.args, self.views.clone());
+            tokio::spawn(node::let_go_of_lost(Arc::clone(&self.context), self.args.run.locks()));
         }
         let sockets = csi::serve(&self.args.csi, &self.context, &self.args.run, self.views.clone())?;
         handover::tell_ready();

@@ -91,6 +91,14 @@ pub enum DiskError {
         /// The map's kernel name.
         map: String,
     },
+    /// The kernel passes nothing on to it.
+    #[error("the kernel does not reach {} (it is {state}): its node is away, or lets this one in no more; see `dmesg`", path.display())]
+    Unreachable {
+        /// Its device file.
+        path: PathBuf,
+        /// What the kernel calls that.
+        state: String,
+    },
     /// Somebody uses it.
     #[error(
         "{} is in use: unmount what is on it (`findmnt {}`, `lsblk {}`), and try again",

@@ -32,8 +32,13 @@ impl Machine {
         let about = open.metadata().map_err(failed)?;
         let gone = || DiskError::Gone { path: path.to_owned() };
         let number = Some(about.rdev()).filter(|_| about.file_type().is_block_device()).ok_or_else(gone)?;
-        let at = self.numbered(number)?.ok_or_else(gone)?.at;
-        self.rescan(at)?;
+        let found = self.numbered(number)?.ok_or_else(gone)?;
+        if let (false, state) = self.is_running(&found)
+            && is_out_of_reach(&state)
+        {
+            return Err(DiskError::Unreachable { path: path.to_owned(), state });
+        }
+        self.rescan(found.at)?;
         match self.numbered(number)? {
             Some(disk) if disk.wwid.as_ref() == Some(want) => Ok(Held { disk, _open: open }),
             Some(Disk { at, wwid, .. }) => {
@@ -78,6 +83,11 @@ impl Machine {
     }
 }
 
+/// Whether a disk in that state answers nothing, or only after its session has come back.
+fn is_out_of_reach(state: &str) -> bool {
+    matches!(state, "blocked" | "offline" | "transport-offline")
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -116,6 +126,13 @@ mod tests {
         assert_eq!(machine.identified(&WWID.parse().unwrap()).unwrap().as_ref(), Some(&disk));
         assert_eq!(machine.identified(&"naa.6001405fffffffffffffffffffffffff".parse().unwrap()).unwrap(), None);
         assert_eq!(machine.is_running(&disk), (false, "offline".to_owned()));
+    }
+
+    #[test]
+    fn a_disk_that_does_not_answer_is_not_asked() {
+        for (state, is) in [("running", false), ("blocked", true), ("transport-offline", true), ("offline", true)] {
+            assert_eq!(is_out_of_reach(state), is, "{state}");
+        }
     }
 
     #[test]

@@ -12,7 +12,9 @@ mod foresight;
 mod handover;
 mod instant;
 mod intent;
+mod lost;
 mod mode_record;
+mod noted;
 mod remote;
 mod report;
 mod snapshots;
@@ -30,6 +32,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use foresight::{Foresight, foresee};
 pub use instant::Pausers;
+pub use lost::let_go_of_lost;
 pub use remote::{attach as attach_remote, detach as detach_remote, order as order_remote, unknown as unknown_lun};
 pub use wanted::check;
 

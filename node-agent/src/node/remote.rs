@@ -1,18 +1,18 @@
 //! A LUN that another node serves, as a disk of this one: over iSCSI, by the machine's own open-iscsi.
 //!
-//! Nothing here is remembered. Who the target and the disk must be follows from the Lun's UID; where it listens and
-//! how large it is its status says.
+//! Nothing of that is remembered but the Lun's name. Who the target and the disk must be follows from its UID; where it
+//! listens and how large it is its status says.
 
 use std::path::PathBuf;
 
 use lunette_api::{Initiator, Lun, LunStatus, conditions, identity};
 use lunette_initiator::{Disk, Expected, IscsiError, Login, OpenIscsi, OpenIscsiHost, Remote, RemoteChap, Wwid};
-use lunette_lio::Chap;
+use lunette_lio::{Chap, Uid};
 use tokio::task::spawn_blocking;
 
 use super::wanted::owner;
 use super::worker::{local_initiator, not_listed};
-use super::{Context, credentials};
+use super::{Context, credentials, noted};
 use crate::attach::{Order, Outcome, Refusal};
 
 impl From<IscsiError> for Refusal {
@@ -45,6 +45,7 @@ pub async fn attach(context: &Context, locks: PathBuf, lun: &Lun) -> Outcome {
     let remote = remote(lun, identity::iqn(uid(lun)), wwid(uid(lun))?, !initiator.read_only)?;
     let chap = chap(context, lun, initiator).await?;
     let way = way(context, locks);
+    note(context, lun)?;
     let disk: Disk = blocking(move || way.attach(&remote, chap.as_ref())).await?;
     Ok(Some(disk.path))
 }
@@ -53,10 +54,22 @@ pub async fn attach(context: &Context, locks: PathBuf, lun: &Lun) -> Outcome {
 pub async fn detach(context: &Context, locks: PathBuf, uid: &str) -> Outcome {
     let (way, target, wwid) = (way(context, locks), identity::iqn(uid), wwid(uid)?);
     let disk = blocking(move || way.detach(&target, &wwid)).await?;
+    if let Ok(uid) = Uid::parse(uid) {
+        noted::forget(context, &uid);
+    }
     Ok(disk.map(|disk| disk.path))
 }
 
-fn way(context: &Context, locks: PathBuf) -> OpenIscsi<OpenIscsiHost> {
+/// Before the login: there is no session that nobody knows the Lun of.
+fn note(context: &Context, lun: &Lun) -> Result<(), Refusal> {
+    let uid = Uid::parse(uid(lun)).map_err(|error| Refusal::Refused(error.to_string()))?;
+    let about = &lun.metadata;
+    let namespace = about.namespace.as_deref().unwrap_or("default");
+    noted::note(context, &uid, namespace, about.name.as_deref().unwrap_or_default())
+}
+
+/// This machine's open-iscsi.
+pub(super) fn way(context: &Context, locks: PathBuf) -> OpenIscsi<OpenIscsiHost> {
     OpenIscsi::new(context.machine.clone(), OpenIscsiHost, locks)
 }
 
@@ -79,7 +92,8 @@ fn why(status: &LunStatus) -> String {
     said.map_or_else(|| "no node has it".to_owned(), |condition| condition.message.clone())
 }
 
-async fn chap(context: &Context, lun: &Lun, initiator: &Initiator) -> Result<Option<RemoteChap>, Refusal> {
+/// What this node proves to the target.
+pub(super) async fn chap(context: &Context, lun: &Lun, initiator: &Initiator) -> Result<Option<RemoteChap>, Refusal> {
     let Some(secret) = &initiator.chap_secret else { return Ok(None) };
     let namespace = lun.metadata.namespace.as_deref().unwrap_or("default");
     let data = context.source.secret(namespace, &secret.name).await?;
@@ -93,7 +107,8 @@ fn told(chap: &Chap) -> RemoteChap {
     RemoteChap { initiator: login(&chap.initiator), target: chap.target.as_ref().map(login) }
 }
 
-async fn blocking<T: Send + 'static>(
+/// Does what blocks.
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, IscsiError> + Send + 'static,
 ) -> Result<T, Refusal> {
     let worked = spawn_blocking(work).await;
@@ -104,7 +119,8 @@ fn uid(lun: &Lun) -> &str {
     lun.metadata.uid.as_deref().unwrap_or_default()
 }
 
-fn wwid(uid: &str) -> Result<Wwid, Refusal> {
+/// Who the disk of the Lun of that UID says it is.
+pub(super) fn wwid(uid: &str) -> Result<Wwid, Refusal> {
     identity::wwid(uid).parse().map_err(|error| Refusal::Refused(format!("{error}")))
 }
 

@@ -31,7 +31,7 @@ pub fn a_volume_that_is_not_what_it_should_be_is_refused(context: &Context) -> R
 }
 
 /// That the call was refused so, with these words.
-fn refused(outcome: Result<(), Status>, code: Code, words: &str) -> Result<()> {
+pub fn refused(outcome: Result<(), Status>, code: Code, words: &str) -> Result<()> {
     match outcome {
         Err(status) if status.code() == code && status.message().contains(words) => Ok(()),
         other => anyhow::bail!("not refused with {code:?} and {words:?}: {other:?}"),

@@ -5,6 +5,7 @@
 mod accidents;
 mod agent;
 mod calls;
+mod fenced;
 mod node;
 mod place;
 mod pods;
@@ -25,6 +26,7 @@ use super::operator::Operator;
 use super::site::{SOON, SYSTEM, Site, pool};
 pub use accidents::a_volume_that_is_not_what_it_should_be_is_refused;
 pub use calls::a_volume_lives_from_claim_to_deletion;
+pub use fenced::a_node_that_is_fenced_lets_go;
 pub use pods::a_volume_is_brought_to_pods_of_two_nodes;
 pub use rights::csi_writes_its_own_only;
 pub use sanity::{csi_sanity_finds_no_fault, csi_sanity_finds_no_fault_on_a_node};

@@ -66,6 +66,14 @@ pub enum IscsiError {
         /// The target.
         target: String,
     },
+    /// The session that there is waits for its target.
+    #[error(
+        "the session with {target} was lost and has not come back yet: its node is away (`kubectl get luns,lunnodes`), or lets this one in no more"
+    )]
+    Lost {
+        /// The target.
+        target: String,
+    },
     /// A name that cannot be one of a target.
     #[error("{given:?} is not the name of an iSCSI target")]
     BadTarget {

@@ -61,8 +61,11 @@ impl<C: Commands> OpenIscsi<C> {
     /// Why there is no such disk, and what to do. A session that was opened in vain is closed again.
     pub fn attach(&self, remote: &Remote, chap: Option<&Chap>) -> Result<Disk, IscsiError> {
         let _lock = Lock::take(&self.locks, &remote.target)?;
-        if let Some(session) = session::find(self.machine.root(), &remote.target)? {
-            return Ok(self.disk(&session, remote)?);
+        match session::find(self.machine.root(), &remote.target)? {
+            // Its disk answers nothing, for as long as an hour.
+            Some(Session { lost: true, .. }) => return Err(IscsiError::Lost { target: remote.target.clone() }),
+            Some(session) => return Ok(self.disk(&session, remote)?),
+            None => {}
         }
         let session = self.log_in(remote, chap)?;
         self.disk(&session, remote).map_err(|error| {
@@ -101,6 +104,47 @@ impl<C: Commands> OpenIscsi<C> {
             self.leave(target, &[session])?;
         }
         Ok(ours.into_iter().next())
+    }
+
+    /// The targets of this machine's sessions that were lost and have not come back, whoever made them.
+    ///
+    /// # Errors
+    /// When sysfs cannot be read.
+    pub fn lost(&self) -> Result<Vec<String>, IscsiError> {
+        session::lost(self.machine.root())
+    }
+
+    /// Whether the session with that target, if there is one, was begun with another password than this.
+    ///
+    /// # Errors
+    /// When sysfs cannot be read.
+    pub fn proves_otherwise(&self, target: &str, chap: &Chap) -> Result<bool, IscsiError> {
+        let Some(session) = session::find(self.machine.root(), target)? else { return Ok(false) };
+        let password = session::password(self.machine.root(), &session);
+        Ok(password.is_some_and(|password| password != chap.initiator.password))
+    }
+
+    /// Ends a session that was lost and may not come back, and takes away the disk behind it although it may be in use:
+    /// whatever waits for it hears that it failed, and what is not written yet never will be. Whether there was
+    /// something to end. A session that is logged in is left alone, and so is every disk of another identity, with the
+    /// session that it is behind.
+    ///
+    /// # Errors
+    /// What stays, and why.
+    pub fn abandon(&self, target: &str, wwid: &Wwid) -> Result<bool, IscsiError> {
+        let _lock = Lock::take(&self.locks, target)?;
+        let session = session::find(self.machine.root(), target)?.filter(|session| session.lost);
+        let Some(session) = session else { return Ok(false) };
+        let (ours, others): (Vec<Disk>, Vec<Disk>) =
+            self.disks(&session)?.into_iter().partition(|disk| disk.wwid.as_ref() == Some(wwid));
+        for disk in &ours {
+            // A command that waits for the session is answered now (`__scsi_remove_device` starts the queue).
+            self.machine.delete(disk.at)?;
+        }
+        if others.is_empty() {
+            self.leave(target, &[session])?;
+        }
+        Ok(!ours.is_empty() || others.is_empty())
     }
 
     fn disk(&self, session: &Session, remote: &Remote) -> Result<Disk, DiskError> {

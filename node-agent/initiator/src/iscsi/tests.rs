@@ -258,3 +258,66 @@ fn a_target_is_no_option_and_no_path() {
         assert!(matches!(error, IscsiError::BadTarget { .. }), "{error}");
     }
 }
+
+fn lost(bed: &Bed) -> &Bed {
+    bed.put("sys/class/iscsi_session/session1/state", "FAILED\n");
+    bed
+}
+
+fn is_deleted(bed: &Bed, at: &str) -> bool {
+    fs::read_to_string(bed.path(&format!("sys/class/scsi_device/{at}/device/delete"))).unwrap() == "1"
+}
+
+#[test]
+fn a_lost_session_is_abandoned_with_its_disk() {
+    let bed = Bed::new(Some(1 << 20));
+    bed.way().attach(&bed.remote(&["10.0.0.1:3260"]), None).unwrap();
+    bed.calls();
+    assert_eq!(lost(&bed).way().lost().unwrap(), [TARGET]);
+    assert!(bed.way().abandon(TARGET, &WWID.parse().unwrap()).unwrap());
+    assert!(is_deleted(&bed, "3:0:0:0"));
+    assert_eq!(bed.calls(), ["-m session -r 1 -u".to_owned(), format!("-m node -T {TARGET} -o delete")]);
+    assert_eq!(bed.way().lost().unwrap(), [""; 0]);
+    assert!(!bed.way().abandon(TARGET, &WWID.parse().unwrap()).unwrap(), "it is gone already");
+}
+
+#[test]
+fn a_session_that_is_logged_in_is_not_abandoned() {
+    let bed = Bed::new(Some(1 << 20));
+    bed.way().attach(&bed.remote(&["10.0.0.1:3260"]), None).unwrap();
+    bed.put("sys/class/iscsi_session/session1/state", "LOGGED_IN\n");
+    assert_eq!(bed.way().lost().unwrap(), [""; 0]);
+    assert!(!bed.way().abandon(TARGET, &WWID.parse().unwrap()).unwrap());
+    assert!(!is_deleted(&bed, "3:0:0:0") && exists(&bed.path("sys/class/iscsi_session")));
+}
+
+#[test]
+fn another_disk_behind_a_lost_session_keeps_it() {
+    let bed = Bed::new(None);
+    bed.session(TARGET);
+    bed.disk("3:0:0:0", "sdc", "naa.6001405fffffffffffffffffffffffff", 1 << 20);
+    assert!(!lost(&bed).way().abandon(TARGET, &WWID.parse().unwrap()).unwrap());
+    assert!(!is_deleted(&bed, "3:0:0:0") && exists(&bed.path("sys/class/iscsi_session")));
+}
+
+#[test]
+fn the_disk_of_a_lost_session_is_not_handed_out() {
+    let bed = Bed::new(Some(1 << 20));
+    bed.way().attach(&bed.remote(&["10.0.0.1:3260"]), None).unwrap();
+    bed.calls();
+    let error = lost(&bed).way().attach(&bed.remote(&["10.0.0.1:3260"]), None).unwrap_err();
+    assert!(matches!(error, IscsiError::Lost { .. }), "{error}");
+    assert_eq!(bed.calls(), [""; 0]);
+}
+
+#[test]
+fn a_session_keeps_the_password_that_it_began_with() {
+    let bed = Bed::new(Some(1 << 20));
+    let proves_otherwise = |chap| bed.way().proves_otherwise(TARGET, &chap).unwrap();
+    assert!(!proves_otherwise(chap()), "there is no session");
+    bed.session(TARGET);
+    for (kernel, otherwise) in [("(null)\n", false), ("hunter2-hunter2-h\n", false), ("hunter1-hunter1-h\n", true)] {
+        bed.put("sys/class/iscsi_session/session1/password", kernel);
+        assert_eq!(proves_otherwise(chap()), otherwise, "{kernel}");
+    }
+}
