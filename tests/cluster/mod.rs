@@ -74,6 +74,7 @@ pub const TESTS: &[Test] = &[
     )
     .once(),
     Test::new("cluster::a_node_that_is_fenced_lets_go", csi::a_node_that_is_fenced_lets_go).mostly_on(V6_12),
+    Test::new("cluster::a_foreign_target_is_left_alone", csi::a_foreign_target_is_left_alone).once(),
     Test::without_vm("cluster::sidecars_do_what_claims_ask", csi::sidecars_do_what_claims_ask),
     Test::new("cluster::twenty_luns_are_ready_soon", served::twenty_luns_are_ready_soon).mostly_on(V6_12),
     Test::new("cluster::an_agent_that_was_down_catches_up", served::an_agent_that_was_down_catches_up).mostly_on(V6_1),

@@ -1,16 +1,17 @@
 //! What is not as it should be ends in a refusal, and nothing is written: foreign data, another disk where the volume
-//! was, another volume's publish context, a node that was let in once.
+//! was, a second disk that says it is the volume's, another volume's publish context, a node that was let in once.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::ensure;
-use lunette_bed::{Context, Result};
+use lunette_bed::{Context, GuestCommand, Result};
 use tonic::{Code, Status};
 
 use super::super::operator::Operator;
 use super::super::site::Site;
 use super::Driver;
+use super::foreign::{LIO, backstore, is_untouched};
 use super::place::{Kubelet, Seen, Volume};
 
 const SIZE: i64 = 16 << 20;
@@ -26,6 +27,7 @@ pub fn a_volume_that_is_not_what_it_should_be_is_refused(context: &Context) -> R
     foreign_data_are_kept(&kubelet, &files, &of_files)?;
     another_volumes_context_is_refused(&kubelet, &files, &of_device)?;
     another_disk_in_its_place_is_refused(&kubelet, (&files, &of_files), (&device, &of_device))?;
+    a_disk_of_the_same_identity_is_not_taken_for_it(&kubelet, &files, &of_files)?;
     a_node_that_was_let_in_once_is_refused(&driver, &kubelet, &files, &of_files)?;
     kubelet.node.vm.dmesg_must_be_clean()
 }
@@ -91,6 +93,38 @@ fn another_disk_in_its_place_is_refused(
         kubelet.is_clean_of(volume)?;
     }
     Ok(())
+}
+
+/// A disk of LIO's own on the same machine, that says of itself what the volume's says: equal serial numbers happen.
+const TWIN: &str = "\
+modprobe tcm_loop && tpg=$LIO/loopback/naa.5001405000000077/tpgt_1 && mkdir -p $tpg/lun/lun_0 && \
+echo naa.5001405000000078 >$tpg/nexus && ln -s $LIO/core/fileio_77/twin $tpg/lun/lun_0/it";
+const NO_TWIN: &str = "\
+cd $LIO/loopback/naa.5001405000000077/tpgt_1 && rm lun/lun_0/it && rmdir lun/lun_0 && cd .. && rmdir tpgt_1 && \
+cd $LIO && rmdir loopback/naa.5001405000000077 core/fileio_77/twin core/fileio_77";
+
+/// The volume is found where it was attached, the other disk keeps every byte, and nobody is told that the volume's disk
+/// is gone while the kernel shows one that says it is.
+fn a_disk_of_the_same_identity_is_not_taken_for_it(
+    kubelet: &Kubelet,
+    volume: &Volume,
+    context: &HashMap<String, String>,
+) -> Result<()> {
+    let vm = &kubelet.node.vm;
+    vm.must(format!("truncate -s {SIZE} /run/twin"))?;
+    backstore(vm, "twin", &context["wwid"])?;
+    vm.must(GuestCommand::shell(TWIN).env("LIO", LIO))?;
+    kubelet.stage(volume, context)??;
+    kubelet.publish(volume, "a", false)??;
+    vm.must(format!("echo mine >{}/file && sync", volume.target("a")))?;
+    is_untouched(vm, "twin")?;
+    kubelet.unpublish(volume, "a")??;
+    let unstaged = kubelet.unstage_within(volume, Duration::from_secs(3))?;
+    refused(unstaged, Code::Unavailable, "the kernel still shows the disk of Lun")?;
+    is_untouched(vm, "twin")?;
+    vm.must(GuestCommand::shell(NO_TWIN).env("LIO", LIO))?;
+    kubelet.unstage(volume)??;
+    kubelet.is_clean_of(volume)
 }
 
 fn a_node_that_was_let_in_once_is_refused(

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::agent::{Agent, condition, pool};
 use super::super::site::SYSTEM;
+use super::NOBODYS;
 
 /// How often they look.
 const PACE: Duration = Duration::from_millis(100);
@@ -119,7 +120,7 @@ fn served(lun: &Value) -> Result<Value> {
     let generation = Some(&lun["metadata"]["generation"]);
     let size = lun["spec"]["size"].as_str().context("a volume's Lun has its size in bytes")?;
     Ok(json!({
-        "capacity": size.parse::<u64>()?, "allocated": 0, "sessionCount": 0, "target": {"portals": ["192.0.2.1:3260"]},
+        "capacity": size.parse::<u64>()?, "allocated": 0, "sessionCount": 0, "target": {"portals": [format!("{NOBODYS}:3260")]},
         "conditions": [condition("Exported", "True", "Exported", "", generation),
             condition("Ready", "True", "Serving", "", generation)],
     }))

@@ -6,6 +6,7 @@ mod accidents;
 mod agent;
 mod calls;
 mod fenced;
+mod foreign;
 mod node;
 mod place;
 mod pods;
@@ -27,12 +28,16 @@ use super::site::{SOON, SYSTEM, Site, pool};
 pub use accidents::a_volume_that_is_not_what_it_should_be_is_refused;
 pub use calls::a_volume_lives_from_claim_to_deletion;
 pub use fenced::a_node_that_is_fenced_lets_go;
+pub use foreign::a_foreign_target_is_left_alone;
 pub use pods::a_volume_is_brought_to_pods_of_two_nodes;
 pub use rights::csi_writes_its_own_only;
 pub use sanity::{csi_sanity_finds_no_fault, csi_sanity_finds_no_fault_on_a_node};
 pub use sidecars::sidecars_do_what_claims_ask;
 
 use agent::Agents;
+
+/// Where nodes that are played say that their targets listen: an address of nobody (RFC 5737).
+const NOBODYS: &str = "192.0.2.1";
 
 /// The driver's process, and a runtime to call it from.
 pub struct Driver {

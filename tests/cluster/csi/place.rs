@@ -212,11 +212,18 @@ impl<'a> Kubelet<'a> {
         Ok(self.node::<csi::NodeUnpublishVolumeResponse>("NodeUnpublishVolume", &request)?.map(drop))
     }
 
-    /// NodeUnstageVolume.
-    pub fn unstage(&self, volume: &Volume) -> Result<Result<(), Status>> {
+    /// NodeUnstageVolume, within so much time.
+    pub fn unstage_within(&self, volume: &Volume, patience: Duration) -> Result<Result<(), Status>> {
         let (volume_id, staging_target_path) = (volume.about.volume_id.clone(), volume.staging());
         let request = csi::NodeUnstageVolumeRequest { volume_id, staging_target_path };
-        Ok(self.node::<csi::NodeUnstageVolumeResponse>("NodeUnstageVolume", &request)?.map(drop))
+        let unstaged =
+            self.ask::<csi::NodeUnstageVolumeResponse>("csi.v1.Node/NodeUnstageVolume", &request, patience)?;
+        Ok(unstaged.map(drop))
+    }
+
+    /// NodeUnstageVolume.
+    pub fn unstage(&self, volume: &Volume) -> Result<Result<(), Status>> {
+        self.unstage_within(volume, PATIENCE)
     }
 
     /// NodeExpandVolume where that pod sees it; its size.
