@@ -39,6 +39,9 @@ pub const TESTS: &[Test] = &[
     Test::new("installed::a_node_that_reboots_keeps_its_volumes", outages::a_node_that_reboots_keeps_its_volumes)
         .once()
         .long(),
+    Test::new("installed::a_node_that_is_cut_off_loses_its_volumes", outages::a_node_that_is_cut_off_loses_its_volumes)
+        .once()
+        .long(),
     Test::new("installed::restarts_in_the_middle_cost_time_only", figures::restarts_in_the_middle_cost_time_only)
         .once()
         .long(),

@@ -151,6 +151,11 @@ impl Installed {
     /// Waits until all that Helm has installed runs.
     pub fn has_started(&self) -> Result<()> {
         self.agents_are_ready()?;
+        self.controllers_are_ready()
+    }
+
+    /// Waits until operator and CSI's controllers are there.
+    pub fn controllers_are_ready(&self) -> Result<()> {
         ["deployment/lunette-operator", "deployment/lunette-csi"].into_iter().try_for_each(|name| self.rolled_out(name))
     }
 
