@@ -9,7 +9,7 @@ use lunette_bed::{Context, GuestCommand, Result};
 use tonic::{Code, Status};
 
 use super::super::operator::Operator;
-use super::super::site::Site;
+use super::super::site::{Site, patiently};
 use super::Driver;
 use super::foreign::{LIO, backstore, is_untouched};
 use super::place::{Kubelet, Seen, Volume};
@@ -134,8 +134,16 @@ fn a_node_that_was_let_in_once_is_refused(
     context: &HashMap<String, String>,
 ) -> Result<()> {
     volume.detach(driver, "real-node")?;
-    let replayed = kubelet.stage_within(volume, context, Duration::from_secs(3))?;
-    refused(replayed, Code::Unavailable, "does not list this node")?;
-    kubelet.unstage(volume)??;
+    is_out(kubelet, volume, context)
+}
+
+/// That what a node was told when it was let in stages nothing any more.
+pub fn is_out(kubelet: &Kubelet, volume: &Volume, context: &HashMap<String, String>) -> Result<()> {
+    // A call whose time is up while it asks the API server says only that.
+    patiently(|| {
+        let replayed = kubelet.stage_within(volume, context, Duration::from_secs(3))?;
+        refused(replayed, Code::Unavailable, "does not list this node")
+    })?;
+    patiently(|| Ok(kubelet.unstage(volume)??))?;
     kubelet.is_clean_of(volume)
 }

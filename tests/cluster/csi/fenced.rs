@@ -11,7 +11,7 @@ use tonic::Code;
 use super::super::operator::Operator;
 use super::super::site::{SOON, SYSTEM, Site};
 use super::Driver;
-use super::accidents::refused;
+use super::accidents::{is_out, refused};
 use super::place::{Kubelet, Seen, Volume};
 
 const SIZE: i64 = 32 << 20;
@@ -50,9 +50,7 @@ pub fn a_node_that_is_fenced_lets_go(context: &Context) -> Result<()> {
     other.unpublish(&volume, "a")??;
     other.unstage(&volume)??;
     other.is_clean_of(&volume)?;
-    let replayed = other.stage_within(&volume, &context, Duration::from_secs(3))?;
-    refused(replayed, Code::Unavailable, "does not list this node")?;
-    other.unstage(&volume)??;
+    is_out(&other, &volume, &context)?;
     other.node.vm.must(format!("ip route del blackhole {}/32", server.node.vm.ipv4()))?;
     opens_nothing(&other.node.vm, &context["iqn"], &context["portals"], &credentials)?;
     ensure!(stored(&server.node.vm, &volume)? == before, "the node wrote something after it was detached");
