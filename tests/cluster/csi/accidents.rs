@@ -119,8 +119,11 @@ fn a_disk_of_the_same_identity_is_not_taken_for_it(
     vm.must(format!("echo mine >{}/file && sync", volume.target("a")))?;
     is_untouched(vm, "twin")?;
     kubelet.unpublish(volume, "a")??;
-    let unstaged = kubelet.unstage_within(volume, Duration::from_secs(3))?;
-    refused(unstaged, Code::Unavailable, "the kernel still shows the disk of Lun")?;
+    // A call whose time is up before it comes to that says something else.
+    patiently(|| {
+        let unstaged = kubelet.unstage_within(volume, Duration::from_secs(10))?;
+        refused(unstaged, Code::Unavailable, "the kernel still shows the disk of Lun")
+    })?;
     is_untouched(vm, "twin")?;
     vm.must(GuestCommand::shell(NO_TWIN).env("LIO", LIO))?;
     kubelet.unstage(volume)??;
