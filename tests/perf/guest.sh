@@ -122,8 +122,5 @@ profile() {
 	start_load "$@"
 	perf record -q -a -e cpu-clock -c 20000 -o /tmp/perf.data -- sleep "$window"
 	end_load
-	echo "threads, in their own code and in the kernel's:"
-	perf report -q --stdio -i /tmp/perf.data --sort comm,dso --percent-limit 0.4
-	echo "functions:"
 	perf report -q --stdio -i /tmp/perf.data --sort comm,symbol --percent-limit 0.4
 }

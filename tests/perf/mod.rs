@@ -30,6 +30,8 @@ const PACKAGES: &[&str] = &["dbus", "linux-perf", "tcmu-runner", "tgt", "valgrin
 const WINDOW: f32 = 0.3;
 /// The same for a profile, which costs many times the load itself.
 const PROFILED: f32 = 0.2;
+/// The profile that was just taken, in coarser parts.
+const BY_THREAD: &str = "perf report -q --stdio -i /tmp/perf.data --sort comm,dso --percent-limit 0.4";
 
 /// Counts the rooms alone, then measures what the filter names on each kernel, as far as it was not measured before.
 /// What was measured goes onto the terminal, and once all lines of a kernel were, into the book's page.
@@ -83,8 +85,12 @@ fn measure(guest: &Guest, line: &Line, pid: Option<i32>, kept: &Kept) -> Result<
 fn profile(context: &Context, what: &Bench) -> Result<()> {
     each_server(context, &lines(&what.filter), |guest, line, _| {
         let (disk, options) = (line.fabric.word(), line.load.options());
-        let profile = guest.must(&format!("profile {PROFILED} \"$(disk {disk})\" {options}"))?;
-        println!("\n{}:\n{profile}", line.name());
+        let functions = guest.must(&format!("profile {PROFILED} \"$(disk {disk})\" {options}"))?;
+        let threads = guest.must(BY_THREAD)?;
+        println!(
+            "\n{}, threads in their own code and in the kernel's:\n{threads}\nfunctions:\n{functions}",
+            line.name()
+        );
         Ok(())
     })
 }
