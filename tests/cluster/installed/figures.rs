@@ -1,13 +1,13 @@
-//! How long volumes take, and what becomes of them when something restarts in between. Minutes each.
+//! How long volumes take. Minutes each.
 
 use std::time::Instant;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use lunette_bed::{Context, Result};
 use serde_json::{Value, json};
 
 use super::super::site::SYSTEM;
-use super::claims::{CHECK, FOR_EVER, WRITE, claim, running};
+use super::claims::{FOR_EVER, claim, running};
 use super::site::{Installed, PATIENCE};
 
 const PODS: usize = 20;
@@ -111,48 +111,4 @@ fn failures(site: &Installed) -> Result<usize> {
     let warnings =
         ["events", "-n", "prod", "--field-selector", "type=Warning,involvedObject.kind=PersistentVolumeClaim"];
     Ok(site.plane.get_json(warnings)?["items"].as_array().map_or(0, Vec::len))
-}
-
-/// Something restarts.
-type Disturb = fn(&Installed) -> Result<()>;
-
-/// Whatever restarts while a volume comes or goes, the pod runs in the end, and nothing is left when it is gone.
-pub fn restarts_in_the_middle_cost_time_only(context: &Context) -> Result<()> {
-    let site = context.shared(Installed::up)?;
-    site.apply(&claim("shaken", |_| ()))?;
-    site.run_pod("calm", Some("node-a"), running(WRITE, "shaken"))?;
-    let disturbances: [(&str, Disturb); 4] = [
-        ("csi", the_controller_goes),
-        ("agent", an_agent_goes),
-        ("kubelet", |site| site.nodes[1].restart_kubelet(&site.bed)),
-        ("containerd", |site| site.nodes[1].restart_containerd()),
-    ];
-    for (name, disturb) in disturbances {
-        let pod = format!("shaken-{name}");
-        site.start_pod(&pod, Some("node-b"), running(&format!("{CHECK}; {FOR_EVER}"), "shaken"))?;
-        // The controller has let the node in: it is about to attach.
-        let admitted = |lun: &Value| lun["spec"]["initiators"][0]["nodeName"] == "node-b";
-        let lun = site.lun_of("shaken")?["metadata"]["name"].as_str().context("a Lun has a name")?.to_owned();
-        site.plane.wait_for_json(["lun", &lun, "-n", SYSTEM], PATIENCE, admitted)?;
-        disturb(&site).with_context(|| format!("{name} while a volume comes"))?;
-        site.wait_pod(&pod, "Running").with_context(|| format!("{name} while a volume came"))?;
-        site.plane.kubectl_must(["delete", "pod", &pod, "-n", "prod", "--wait=false"])?;
-        disturb(&site).with_context(|| format!("{name} while a volume goes"))?;
-        site.plane.kubectl_must(["wait", "--for=delete", "pod", &pod, "-n", "prod", "--timeout=240s"])?;
-        let left = |lun: &Value| lun["spec"]["initiators"].as_array().is_none_or(Vec::is_empty);
-        site.plane.wait_for_json(["lun", &lun, "-n", SYSTEM], PATIENCE, left)?;
-    }
-    let said = site.run_pod("calm-again", Some("node-a"), running(CHECK, "shaken"))?;
-    ensure!(said.contains("data: OK"), "{said}");
-    site.delete_claim("shaken")
-}
-
-fn the_controller_goes(site: &Installed) -> Result<()> {
-    let all = ["delete", "pods", "-n", SYSTEM, "-l", "app.kubernetes.io/name=lunette-csi", "--force", "--timeout=120s"];
-    site.plane.kubectl_must(all).map(drop)
-}
-
-fn an_agent_goes(site: &Installed) -> Result<()> {
-    let agent = site.agent_pod("node-b")?;
-    site.plane.kubectl_must(["delete", "pod", &agent, "-n", SYSTEM, "--force", "--timeout=120s"]).map(drop)
 }

@@ -7,6 +7,7 @@ mod figures;
 pub mod gone;
 mod groups;
 mod outages;
+mod restarts;
 mod served;
 pub mod site;
 mod snapshot_controller;
@@ -42,9 +43,18 @@ pub const TESTS: &[Test] = &[
     Test::new("installed::a_node_that_is_cut_off_loses_its_volumes", outages::a_node_that_is_cut_off_loses_its_volumes)
         .once()
         .long(),
-    Test::new("installed::restarts_in_the_middle_cost_time_only", figures::restarts_in_the_middle_cost_time_only)
-        .once()
-        .long(),
+    Test::new(
+        "installed::restarts_while_volumes_come_and_go_cost_time_only",
+        restarts::restarts_while_volumes_come_and_go,
+    )
+    .once()
+    .long(),
+    Test::new(
+        "installed::restarts_while_volumes_grow_cost_time_only",
+        restarts::restarts_while_volumes_grow_and_are_snapshotted,
+    )
+    .once()
+    .long(),
     Test::new("installed::fifty_claims_at_once_are_bound", figures::fifty_claims_at_once_are_bound).once().long(),
     Test::new("installed::pods_with_new_volumes_run_soon", figures::pods_with_new_volumes_run_soon).once().long(),
     Test::new("installed::nothing_is_left_after_an_uninstallation", gone::nothing_is_left).once(),

@@ -22,19 +22,19 @@ fn made_from(name: &str, size: &str, source: Value) -> Value {
 
 impl Installed {
     /// Asks for a snapshot of a claim.
-    fn snapshot(&self, name: &str, claim: &str) -> Result<()> {
+    pub fn snapshot(&self, name: &str, claim: &str) -> Result<()> {
         self.apply(&json!({"apiVersion": format!("{SNAPSHOTS}/v1"), "kind": "VolumeSnapshot",
             "metadata": {"name": name, "namespace": "prod"},
             "spec": {"volumeSnapshotClassName": "lunette", "source": {"persistentVolumeClaimName": claim}}}))
     }
 
     /// Waits until a VolumeSnapshot is as it should be.
-    fn wait_snapshot(&self, name: &str, accepted: impl Fn(&Value) -> bool) -> Result<Value> {
+    pub fn wait_snapshot(&self, name: &str, accepted: impl Fn(&Value) -> bool) -> Result<Value> {
         self.plane.wait_for_json(["volumesnapshot", name, "-n", "prod"], PATIENCE, accepted)
     }
 
     /// Deletes a VolumeSnapshot, and waits until nothing is left of it.
-    fn delete_snapshot(&self, name: &str) -> Result<()> {
+    pub fn delete_snapshot(&self, name: &str) -> Result<()> {
         self.plane.kubectl_must(["delete", "volumesnapshot", name, "-n", "prod", "--timeout=180s"])?;
         let none = |list: &Value| list["items"].as_array().is_some_and(Vec::is_empty);
         self.plane.wait_for_json(["volumesnapshotcontents"], PATIENCE, none)?;
