@@ -176,9 +176,7 @@ impl FileIo {
     /// # Errors
     /// `MediumRead` also where the file ends before the buffer is full; else by errno.
     pub async fn read(&self, at: u64, buf: DataBuf) -> Result<DataBuf> {
-        if let Some(align) = self.direct
-            && !buf.is_aligned(align)
-        {
+        if !self.takes(&buf) {
             return self.read_bounced(at, buf).await;
         }
         let attempt = self.policy.read();
@@ -201,9 +199,7 @@ impl FileIo {
     /// By errno.
     pub async fn write(&self, at: u64, buf: DataBuf, durability: Durability) -> Result<DataBuf> {
         let durable = durability == Durability::Durable;
-        if let Some(align) = self.direct
-            && !buf.is_aligned(align)
-        {
+        if !self.takes(&buf) {
             let bounce = bounced(&buf);
             self.queue.run(Request::write(at, bounce, durable)).await?;
             return Ok(buf);
@@ -276,6 +272,11 @@ impl FileIo {
         extents::extent(&self.file, at, len)
     }
 
+    /// Whether memory is aligned as the file wants it.
+    fn takes(&self, buf: &DataBuf) -> bool {
+        self.direct.is_none_or(|align| buf.is_aligned(align))
+    }
+
     /// The first transfer of an operation, if it is to be tried inline; else as if it had refused.
     fn attempt(&self, attempt: Attempt, kind: Kind, at: u64, buf: &DataBuf) -> Outcome {
         let transfer = || syscall::transfer(self.file.as_fd(), kind, at, buf, 0, attempt.flags());
@@ -288,8 +289,7 @@ impl FileIo {
 
     /// The same, where nothing is to be tried unless it may end at once.
     fn attempt_at_once(&self, attempt: Attempt, kind: Kind, at: u64, buf: &DataBuf) -> Option<Outcome> {
-        let is_aligned = self.direct.is_none_or(|align| buf.is_aligned(align));
-        (attempt != Attempt::Queue && is_aligned).then(|| self.attempt(attempt, kind, at, buf))
+        (attempt != Attempt::Queue && self.takes(buf)).then(|| self.attempt(attempt, kind, at, buf))
     }
 
     fn attempt_write(&self, at: u64, buf: &DataBuf, durable: bool) -> (Attempt, Outcome) {

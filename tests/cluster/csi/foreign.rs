@@ -30,71 +30,24 @@ pub fn a_foreign_target_is_left_alone(context: &Context) -> Result<()> {
         let driver = Driver::start(&site)?;
         let volume = Volume::create(&driver, "pvc-foreign", Seen::As("ext4"), SIZE, "elsewhere")?;
         let told = volume.attach(&driver, "real-node")?;
-        let foreign = Foreign::answers(vm, &told["iqn"])?;
-        one_that_asks_for_no_password_is_refused(&kubelet, &foreign, &volume, &told)?;
+        let foreign = Foreign::answers(&kubelet, &told["iqn"])?;
+        foreign.is_refused_without_a_password(&volume, &told)?;
         // Without CHAP nothing but the disk itself says who it is.
         volume.detach(&driver, "real-node")?;
         let chap = ["annotate", "lun", volume.lun(), "-n", SYSTEM, "csi.lunette.io/chap=false", "--overwrite"];
         site.plane.kubectl_must(chap)?;
         let told = volume.attach(&driver, "real-node")?;
-        another_identity_is_refused(&kubelet, &foreign, &volume, &told)?;
-        a_device_that_becomes_another_is_refused(&kubelet, &foreign, &volume, &told)?;
+        foreign.is_refused_by_its_identity(&volume, &told)?;
+        foreign.is_refused_where_the_volume_was(&volume, &told)?;
         volume.detach(&driver, "real-node")
     })?;
     vm.dmesg_must_be_clean()
 }
 
-/// open-iscsi does not go in where it was to prove who it is and nobody wants to know.
-fn one_that_asks_for_no_password_is_refused(
-    kubelet: &Kubelet,
-    foreign: &Foreign,
-    volume: &Volume,
-    told: &HashMap<String, String>,
-) -> Result<()> {
-    foreign.shows("other")?;
-    let staged = kubelet.stage_within(volume, told, Duration::from_secs(5))?;
-    ensure!(staged.is_err(), "it is staged");
-    // What the call began goes on to its end.
-    patiently(|| Ok(kubelet.unstage(volume)??))?;
-    kubelet.is_clean_of(volume)?;
-    is_untouched(foreign.vm, "other")
-}
-
-fn another_identity_is_refused(
-    kubelet: &Kubelet,
-    foreign: &Foreign,
-    volume: &Volume,
-    told: &HashMap<String, String>,
-) -> Result<()> {
-    foreign.shows("other")?;
-    refused(kubelet.stage(volume, told)?, Code::FailedPrecondition, "it is left alone")?;
-    kubelet.is_clean_of(volume)?;
-    is_untouched(foreign.vm, "other")
-}
-
-/// The session is the same, the address is, and the kernel remembers who was there.
-fn a_device_that_becomes_another_is_refused(
-    kubelet: &Kubelet,
-    foreign: &Foreign,
-    volume: &Volume,
-    told: &HashMap<String, String>,
-) -> Result<()> {
-    foreign.shows("same")?;
-    // Staged once as what it says it is: it gets a file system.
-    kubelet.stage(volume, told)??;
-    kubelet.node.vm.must(format!("umount {}/volume", volume.staging()))?;
-    foreign.shows("other")?;
-    refused(kubelet.stage(volume, told)?, Code::FailedPrecondition, "it is left alone")?;
-    kubelet.unstage(volume)??;
-    // Whose disk it is now is not ours to log out.
-    kubelet.node.vm.must("iscsiadm -m session")?;
-    is_untouched(foreign.vm, "other")
-}
-
 /// A target of LIO's own in the VM, and two files that it may have behind it: `same` says that it is the volume,
 /// `other` does not.
 struct Foreign<'a> {
-    vm: &'a Vm,
+    kubelet: &'a Kubelet<'a>,
     iqn: String,
 }
 
@@ -128,23 +81,68 @@ modprobe iscsi_target_mod && tpg=$LIO/iscsi/$IQN/tpgt_1 && mkdir -p $tpg/np/$POR
 echo 0 >demo_mode_write_protect && echo 0 >authentication && echo 1 >$tpg/enable";
 
 impl Foreign<'_> {
-    fn answers<'a>(vm: &'a Vm, iqn: &str) -> Result<Foreign<'a>> {
+    fn answers<'a>(kubelet: &'a Kubelet, iqn: &str) -> Result<Foreign<'a>> {
+        let vm = &kubelet.node.vm;
         let uid = iqn.rsplit(':').next().unwrap_or_default();
         vm.must(format!("truncate -s {SIZE} /run/same && head -c {SIZE} /dev/urandom >/run/other"))?;
         backstore(vm, "same", &identity::wwid(uid))?;
         backstore(vm, "other", &format!("naa.6001405{}", "f".repeat(25)))?;
         let made = GuestCommand::shell(TARGET).env("LIO", LIO).env("IQN", iqn).env("PORTAL", NOBODYS);
         vm.must(made)?;
-        Ok(Foreign { vm, iqn: iqn.to_owned() })
+        Ok(Foreign { kubelet, iqn: iqn.to_owned() })
+    }
+
+    fn vm(&self) -> &Vm {
+        &self.kubelet.node.vm
     }
 
     /// Has that file behind its LUN 0.
     fn shows(&self, name: &str) -> Result<()> {
         let luns = format!("{LIO}/iscsi/{}/tpgt_1/lun", self.iqn);
-        self.vm
+        self.vm()
             .must(format!(
                 "rm -f {luns}/lun_0/file; mkdir -p {luns}/lun_0 && ln -s {LIO}/core/fileio_77/{name} {luns}/lun_0/file"
             ))
             .map(drop)
+    }
+
+    /// open-iscsi does not go in where it was to prove who it is and nobody wants to know.
+    fn is_refused_without_a_password(&self, volume: &Volume, told: &HashMap<String, String>) -> Result<()> {
+        self.shows("other")?;
+        let staged = self.kubelet.stage_within(volume, told, Duration::from_secs(5))?;
+        ensure!(staged.is_err(), "it is staged");
+        // What the call began goes on to its end.
+        patiently(|| Ok(self.kubelet.unstage(volume)??))?;
+        self.left_nothing(volume)
+    }
+
+    fn is_refused_by_its_identity(&self, volume: &Volume, told: &HashMap<String, String>) -> Result<()> {
+        self.shows("other")?;
+        refused(self.kubelet.stage(volume, told)?, Code::FailedPrecondition, "it is left alone")?;
+        self.left_nothing(volume)
+    }
+
+    /// The session is the same, the address is, and the kernel remembers who was there.
+    fn is_refused_where_the_volume_was(&self, volume: &Volume, told: &HashMap<String, String>) -> Result<()> {
+        self.shows("same")?;
+        // Staged once as what it says it is: it gets a file system.
+        self.kubelet.stage(volume, told)??;
+        self.vm().must(format!("umount {}/volume", volume.staging()))?;
+        self.shows("other")?;
+        refused(self.kubelet.stage(volume, told)?, Code::FailedPrecondition, "it is left alone")?;
+        self.kubelet.unstage(volume)??;
+        // Whose disk it is now is not ours to log out.
+        self.vm().must("iscsiadm -m session")?;
+        self.other_is_untouched()
+    }
+
+    /// That the node keeps nothing of the volume, and that not a byte of the other disk has changed.
+    fn left_nothing(&self, volume: &Volume) -> Result<()> {
+        self.kubelet.is_clean_of(volume)?;
+        self.other_is_untouched()
+    }
+
+    fn other_is_untouched(&self) -> Result<()> {
+        is_untouched(self.vm(), "other")
     }
 }

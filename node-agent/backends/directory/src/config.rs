@@ -1,4 +1,4 @@
-//! What an administrator says of a directory pool.
+//! A directory pool as it is configured.
 
 use std::path::PathBuf;
 

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::IscsiError;
 
+const CLASS: &str = "sys/class/iscsi_session";
+
 /// One session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Session {
@@ -39,8 +41,6 @@ pub fn password(root: &Path, session: &Session) -> Option<String> {
     Some(text).filter(|password| !password.is_empty() && password != "(null)")
 }
 
-const CLASS: &str = "sys/class/iscsi_session";
-
 fn folders(root: &Path) -> Result<Vec<PathBuf>, IscsiError> {
     let directory = root.join(CLASS);
     match fs::read_dir(&directory) {
@@ -53,8 +53,7 @@ fn folders(root: &Path) -> Result<Vec<PathBuf>, IscsiError> {
     }
 }
 
-// What ends while we look is not there.
-
+/// `None` also where the session has ended while we look.
 fn target_of(session: &Path) -> Option<String> {
     Some(fs::read_to_string(session.join("targetname")).ok()?.trim().to_owned())
 }

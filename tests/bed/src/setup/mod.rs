@@ -2,9 +2,8 @@
 //!
 //! Five steps, each of which looks first and does only what is missing: Debian packages, two kernels (unpacked, not
 //! installed), a base for container images, the control plane's programs (built from pinned Go modules) and a trial of
-//! KVM. Running it again
-//! costs milliseconds and needs no network. Two set-ups at once wait for each other. The host is changed by the
-//! packages alone, and no service is started by them.
+//! KVM. Running it again costs milliseconds and needs no network. Two set-ups at once wait for each other. The host is
+//! changed by the packages alone, and no service is started by them.
 
 mod apt;
 mod base_image;
