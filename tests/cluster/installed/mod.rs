@@ -6,6 +6,7 @@ mod client;
 mod figures;
 pub mod gone;
 mod groups;
+mod oldest;
 mod outages;
 mod restarts;
 mod served;
@@ -57,5 +58,6 @@ pub const TESTS: &[Test] = &[
     .long(),
     Test::new("installed::fifty_claims_at_once_are_bound", figures::fifty_claims_at_once_are_bound).once().long(),
     Test::new("installed::pods_with_new_volumes_run_soon", figures::pods_with_new_volumes_run_soon).once().long(),
+    Test::new("installed::the_oldest_api_has_volumes", oldest::the_oldest_api_has_volumes).once().long(),
     Test::new("installed::nothing_is_left_after_an_uninstallation", gone::nothing_is_left).once(),
 ];

@@ -63,16 +63,25 @@ pub struct Installed {
 impl Installed {
     /// Makes it.
     pub fn up(context: &Context) -> Result<Installed> {
-        let site = Installed::bare(context, VmSpec::new("client"))?;
+        Installed::up_on(context, ControlPlaneSpec::new())
+    }
+
+    /// The same, on a control plane like this.
+    pub fn up_on(context: &Context, plane: ControlPlaneSpec) -> Result<Installed> {
+        let site = Installed::bare_on(context, VmSpec::new("client"), plane)?;
         site.install()?;
         Ok(site)
     }
 
     /// The cluster as it is before Lunette comes, with a client like this.
     pub fn bare(context: &Context, client: VmSpec) -> Result<Installed> {
+        Installed::bare_on(context, client, ControlPlaneSpec::new())
+    }
+
+    fn bare_on(context: &Context, client: VmSpec, plane: ControlPlaneSpec) -> Result<Installed> {
         let bed = context.bed()?;
         let disk = images::disk(&bed, &[our_images(&bed)?.as_slice(), &sidecar_images(&bed)?].concat())?;
-        let plane = ControlPlane::start(&bed, ControlPlaneSpec::new().with_controllers())?;
+        let plane = ControlPlane::start(&bed, plane.with_controllers())?;
         let node =
             |name| VmSpec::new(name).disk(DiskSpec::empty("data", 4 << 30)).disk(DiskSpec::empty("plain", 1 << 30));
         let specs = [node("node-a"), node("node-b")];

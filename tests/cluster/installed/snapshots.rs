@@ -10,10 +10,10 @@ use super::claims::{CHECK, FOR_EVER, WRITE, claim, running};
 use super::site::{Installed, PATIENCE};
 
 /// Where the kinds of snapshots are.
-const SNAPSHOTS: &str = "snapshot.storage.k8s.io";
+pub const SNAPSHOTS: &str = "snapshot.storage.k8s.io";
 
 /// A claim of so many bytes that begins as what `source` names.
-fn made_from(name: &str, size: &str, source: Value) -> Value {
+pub fn made_from(name: &str, size: &str, source: Value) -> Value {
     claim(name, |spec| {
         spec["resources"]["requests"]["storage"] = json!(size);
         spec["dataSource"] = source;

@@ -158,7 +158,7 @@ pub fn helm_test_finds_the_right_disk(context: &Context) -> Result<()> {
 }
 
 /// Nodes keep neither a session nor a record of a LUN that they have detached.
-fn no_sessions_are_left(site: &Installed) -> Result<()> {
+pub fn no_sessions_are_left(site: &Installed) -> Result<()> {
     for node in &site.nodes {
         node.vm().wait_for("iscsiadm -m session 2>&1 | grep -q 'No active sessions'", PATIENCE)?;
         let records = node.vm().must("iscsiadm -m node 2>&1 || true")?;

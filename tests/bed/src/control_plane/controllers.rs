@@ -47,6 +47,8 @@ impl ControlPlane {
             command.arg(format!("--{flag}={kubeconfig}"));
         }
         command.args(["--leader-elect=false", "--bind-address=127.0.0.1", &format!("--secure-port={port}")]);
+        // Of a newer version the scheduler waits for kinds that the older API does not have, and schedules nothing.
+        command.args(self.spec.emulated_version.iter().map(|version| format!("--emulated-version={version}")));
         Ok(command)
     }
 
