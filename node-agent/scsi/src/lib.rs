@@ -20,6 +20,7 @@ mod copy;
 mod data;
 mod disk;
 mod effect;
+mod execute;
 pub mod op;
 pub mod opcodes;
 mod outcome;
@@ -29,6 +30,7 @@ mod refusal;
 mod rewrite;
 mod sense;
 mod statistics;
+mod support;
 mod units;
 
 pub use access::{Access, AccessState, PortGroup, TargetPort};

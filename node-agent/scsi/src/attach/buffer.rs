@@ -1,20 +1,14 @@
-//! READ BUFFER (10) and (16), WRITE BUFFER (SPC-5 6.18, 6.19, 6.49): memory that an initiator tests its path with.
-//!
-//! There are two: the data buffer, numbered 0, and the echo buffer. A ring names no initiator, so both belong to all
-//! of them, and EBOS is zero: nobody is told that another has overwritten the echo. Their memory is there from the
-//! first write on and goes with the process. The modes of microcode, of vendors and of error history are refused.
-
-use std::cell::RefCell;
+//! READ BUFFER (10) and (16), WRITE BUFFER (SPC-5 6.18, 6.19, 6.49). EBOS is zero: nobody is told that another initiator has
+//! overwritten the echo. The modes of microcode, of vendors and of error history are refused.
 
 use lunette_iobuf::DataBuf;
 
+use super::buffers::CAPACITY;
 use crate::cdb::Cdb;
 use crate::disk::Answer;
 use crate::parameters::parameter_list;
-use crate::{Op, Outcome, ScsiDisk, Sense, asc};
+use crate::{Op, Outcome, ScsiDisk, Sense};
 
-/// Bytes of either buffer.
-const CAPACITY: u16 = 4096;
 /// BUFFER ID of the data buffer; there is no other.
 const DATA_BUFFER: u8 = 0;
 
@@ -61,13 +55,6 @@ pub enum BufferPart {
     Echo,
     /// How large the echo buffer is.
     EchoDescriptor,
-}
-
-/// The two buffers; empty until something is written.
-#[derive(Default)]
-pub struct Buffers {
-    data: RefCell<Vec<u8>>,
-    echo: RefCell<Vec<u8>>,
 }
 
 pub(crate) fn parse_read_buffer10(cdb: Cdb<'_>) -> Result<Op, Sense> {
@@ -134,31 +121,7 @@ pub(crate) fn write_buffer<B>(disk: &ScsiDisk<B>, write: WriteBuffer, data: &Dat
     let list = parameter_list(data, write.len)?;
     match write.what {
         BufferPart::Data { offset } => disk.buffers.write_data(offset, &list),
-        _ => {
-            disk.buffers.echo.replace(list);
-        }
+        _ => disk.buffers.write_echo(list),
     }
     Ok(Outcome::good())
-}
-
-impl Buffers {
-    fn data_from(&self, offset: u16) -> Vec<u8> {
-        let mut data = self.data.borrow().clone();
-        data.resize(usize::from(CAPACITY), 0);
-        data.split_off(usize::from(offset))
-    }
-
-    /// The parser has seen that it fits.
-    fn write_data(&self, offset: u16, list: &[u8]) {
-        let mut data = self.data.borrow_mut();
-        data.resize(usize::from(CAPACITY), 0);
-        let (from, to) = (usize::from(offset), usize::from(offset) + list.len());
-        data[from..to].copy_from_slice(list);
-    }
-
-    /// What was last written, as long as it was; nothing to read before the first write is an error (SPC-5 6.18.6).
-    fn echo(&self) -> Result<Vec<u8>, Sense> {
-        let echo = self.echo.borrow();
-        if echo.is_empty() { Err(Sense::illegal(asc::COMMAND_SEQUENCE_ERROR)) } else { Ok(echo.clone()) }
-    }
 }

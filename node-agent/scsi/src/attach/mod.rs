@@ -3,6 +3,7 @@
 //! These commands touch no data; those that reach the storage are a stop, which flushes, and a self-test.
 
 mod buffer;
+mod buffers;
 mod capacity;
 mod diagnostic;
 mod inquiry;
@@ -14,8 +15,9 @@ mod provisioning;
 mod start_stop;
 mod vpd;
 
-pub use buffer::{BufferPart, Buffers, ReadBuffer, WriteBuffer};
+pub use buffer::{BufferPart, ReadBuffer, WriteBuffer};
 pub(crate) use buffer::{parse_read_buffer10, parse_read_buffer16, parse_write_buffer, read_buffer, write_buffer};
+pub(crate) use buffers::Buffers;
 pub(crate) use capacity::{parse_read_capacity10, parse_read_capacity16, read_capacity10, read_capacity16};
 pub use diagnostic::Diagnostic;
 pub(crate) use diagnostic::{diagnostic_results, parse_receive_diagnostic, parse_send_diagnostic, send_diagnostic};

@@ -4,8 +4,7 @@
 use lunette_backend::Backend;
 
 use crate::cdb::Cdb;
-use crate::copy::results::{ListId, Record, State};
-use crate::copy::token::{POPULATE, WRITE};
+use crate::copy::results::{ListId, POPULATE_TOKEN, Record, State, WRITE_USING_TOKEN};
 use crate::copy::{DESCRIPTORS, MAX_COPIES, MAX_CSCDS, MAX_DESCRIPTORS, MAX_SEGMENTS, max_segment};
 use crate::{Op, ScsiDisk, Sense};
 
@@ -115,7 +114,7 @@ pub(super) fn long_status<B: Backend>(disk: &ScsiDisk<B>, record: &Record) -> Ve
     let mut body = vec![record.action, status, 0, 0];
     body.extend(unknown_delay);
     let (units, count) = match record.action {
-        POPULATE | WRITE => (BLOCKS, disk.block_size().blocks_in(record.bytes)),
+        POPULATE_TOKEN | WRITE_USING_TOKEN => (BLOCKS, disk.block_size().blocks_in(record.bytes)),
         _ => (BYTES, record.bytes),
     };
     body.extend([completion, len, len, units]);

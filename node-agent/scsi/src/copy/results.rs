@@ -15,6 +15,11 @@ const KEPT: usize = 32;
 /// How long they are kept.
 const KEPT_FOR: Duration = Duration::from_secs(60);
 
+/// SERVICE ACTION of POPULATE TOKEN.
+pub const POPULATE_TOKEN: u8 = 0x10;
+/// SERVICE ACTION of WRITE USING TOKEN.
+pub const WRITE_USING_TOKEN: u8 = 0x11;
+
 /// LIST IDENTIFIER, of one byte (LID1) or of four (LID4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListId {

@@ -14,7 +14,7 @@ use crate::cdb::Cdb;
 use crate::copy::blocks::copy_blocks;
 use crate::copy::extended::in_segment;
 use crate::copy::report::long_status;
-use crate::copy::results::{ListId, Running};
+use crate::copy::results::{ListId, POPULATE_TOKEN, Running, WRITE_USING_TOKEN};
 use crate::copy::rod::{ANY_POINT_IN_TIME, BLOCK_ZERO, CHANGE_VULNERABLE, Rod, TOKEN, token_type};
 use crate::disk::Answer;
 use crate::parameters::parameter_list;
@@ -30,10 +30,6 @@ pub(crate) const OPTIMAL_TRANSFER: u64 = 64 << 20;
 /// Seconds: DEFAULT and MAXIMUM INACTIVITY TIMEOUT.
 pub(crate) const DEFAULT_TIMEOUT: u32 = 60;
 pub(crate) const MAX_TIMEOUT: u32 = 600;
-
-/// SERVICE ACTIONs.
-pub(crate) const POPULATE: u8 = 0x10;
-pub(crate) const WRITE: u8 = 0x11;
 
 /// POPULATE TOKEN or WRITE USING TOKEN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +80,7 @@ pub(crate) async fn populate_token<B: Backend>(disk: &ScsiDisk<B>, command: Toke
     let list = take_list(&data, command.len, POPULATE_HEADER)?;
     let timeout = read_populate_header(&list)?;
     let ranges = read_ranges(disk, &list, POPULATE_HEADER)?;
-    let Some(running) = begin(disk, command.id, POPULATE)? else { return Ok(Outcome::status(Status::Busy)) };
+    let Some(running) = begin(disk, command.id, POPULATE_TOKEN)? else { return Ok(Outcome::status(Status::Busy)) };
     let frozen = disk.locks.freeze_all(&ranges).await;
     let rod = Rod::new(ranges.clone(), disk.locks.watch(ranges));
     drop(frozen);
@@ -151,7 +147,7 @@ pub(crate) async fn write_using_token<B: Backend>(disk: &ScsiDisk<B>, command: T
     let list = take_list(&data, command.len, WRITE_HEADER)?;
     drop(data);
     let write = read_write(disk, &list)?;
-    let Some(running) = begin(disk, command.id, WRITE)? else { return Ok(Outcome::status(Status::Busy)) };
+    let Some(running) = begin(disk, command.id, WRITE_USING_TOKEN)? else { return Ok(Outcome::status(Status::Busy)) };
     let written = match &write.source {
         Source::Zeroes => write_zeroes(disk, &write.targets, &running).await,
         Source::Rod(rod, pairs) => write_rod(disk, rod, pairs, &running).await,

@@ -12,27 +12,10 @@ pub use report::{OpcodeReport, Selection};
 pub(crate) use report::{parse_report_opcodes, parse_report_tmfs, report_opcodes, report_tmfs};
 pub use table::OPCODES;
 
+pub use crate::support::{Need, Support};
+
 use crate::cdb::Cdb;
 use crate::{Op, Sense, asc};
-
-/// What a LUN must have for a command to be supported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// Nothing: every LUN has it.
-    Nothing,
-    /// Storage that can give space back.
-    Discard,
-    /// Storage that can write several blocks as one.
-    Atomic,
-    /// Target port groups whose state is reported.
-    PortGroups,
-    /// Target port groups whose state initiators may set.
-    ExplicitPortGroups,
-    /// LIO's core, which always answers it for us.
-    Core,
-    /// LIO's core, where it emulates reservations for this LUN.
-    CoreReservations,
-}
 
 /// One command.
 #[derive(Debug)]
@@ -55,33 +38,11 @@ pub struct Opcode {
     parse: fn(Cdb<'_>) -> Result<Op, Sense>,
 }
 
-/// Facts that decide which commands are supported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Support {
-    /// Whether the storage can give space back.
-    pub discard: bool,
-    /// Whether the storage can write several blocks as one.
-    pub atomic: bool,
-    /// Whether LIO's core answers reservations.
-    pub reservations: bool,
-    /// Whether the state of target port groups is reported.
-    pub port_groups: bool,
-    /// Whether initiators may set it.
-    pub explicit_port_groups: bool,
-}
-
 impl Opcode {
     /// Whether a LUN with these facts supports it.
     #[must_use]
     pub fn is_supported(&self, support: Support) -> bool {
-        match self.need {
-            Need::Nothing | Need::Core => true,
-            Need::Discard => support.discard,
-            Need::Atomic => support.atomic,
-            Need::PortGroups => support.port_groups,
-            Need::ExplicitPortGroups => support.explicit_port_groups,
-            Need::CoreReservations => support.reservations,
-        }
+        support.meets(self.need)
     }
 
     /// Whether LIO's core answers it, so that it never reaches this room.
