@@ -89,7 +89,8 @@ impl Site {
     pub fn start_agent_for_upgrades(&self) -> Result<Process> {
         let serve = self.serve(&[self.portal()]);
         let lives = "kill -0 $! 2>/dev/null || kill -0 $(cat /run/lunette/agent.lock) 2>/dev/null";
-        // The signal that ends it all may meet the last sleep.
+        // For a moment an upgrade leaves no name in the lock. The signal that ends it all may meet the last sleep.
+        let lives = format!("{{ {lives} || {{ sleep 1; {lives}; }}; }}");
         self.spawn_agent(&format!("trap : TERM; {serve} & while {lives}; do sleep 0.1; done; exit 0"))
     }
 
