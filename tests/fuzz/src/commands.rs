@@ -24,7 +24,9 @@ pub fn play(bytes: &[u8]) {
     for command in commands.iter().take(LONGEST) {
         let (cdb, data) = command_of(*command, lun.block);
         volume.run(&lun, &cdb, &data);
-        if TELLING.contains(&cdb[0]) && !(cdb[0] == 0x84 && TOLD_ONCE.contains(&cdb[1])) {
+        // A CDB may be cut off behind its operation code.
+        let is_told_once = cdb[0] == 0x84 && cdb.get(1).is_none_or(|action| TOLD_ONCE.contains(action));
+        if TELLING.contains(&cdb[0]) && !is_told_once {
             tells_nothing_stale(&lun, &mut volume, &cdb, data.len());
         }
     }
