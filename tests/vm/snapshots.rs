@@ -2,14 +2,15 @@
 //! was taken of; and what a pool says whose file system cannot.
 
 use anyhow::{Context as _, ensure};
-use lunette_bed::{Context, Result};
+use lunette_bed::{Context, GuestCommand, Result};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::manifest::{lun_in, object, pool_at};
 use super::site::{POOL, SOON, SPARE, Site, condition, patiently, say};
 
 /// Snapshots under load; their pauses are shown.
-const UNDER_LOAD: usize = 3;
+const UNDER_LOAD: usize = 5;
 
 pub fn a_snapshot_is_of_one_instant_and_is_restored(context: &Context) -> Result<()> {
     let site = Site::shared(context)?;
@@ -51,6 +52,7 @@ fn on_xfs(site: &Site) -> Result<()> {
     let errors = site.errors_so_far()?;
     let (_, disk) = site.attach("db", "64Mi", "")?;
     are_taken_under_load(site, &disk)?;
+    are_of_one_instant(site, &disk)?;
     come_back_byte_for_byte(site, &disk)?;
     a_clone_is_the_lun_as_it_is(site, &disk)?;
     outlive_their_lun(site)?;
@@ -97,6 +99,47 @@ fn are_taken_under_load(site: &Site, disk: &str) -> Result<()> {
         millis(longest)
     ));
     Ok(())
+}
+
+/// Pairs of blocks that are counted up one after the other, far from each other: in a snapshot neither is ahead of the other by
+/// more than the one write between them.
+const PAIRS: u32 = 4;
+const COUNT: &str = "\
+put() { printf '%-512d' $n | dd of=$DISK bs=512 seek=$1 oflag=direct conv=notrunc status=none; }
+n=1000; while put $FIRST && put $SECOND; do n=$((n + 1)); done";
+
+fn are_of_one_instant(site: &Site, disk: &str) -> Result<()> {
+    // Between the two of a pair lies what takes time to copy.
+    let mut writer = site.start_writer(disk, "--bs=4k --offset=8M --size=16M")?;
+    let blocks = |pair: u32| [(40 + pair) << 11, pair << 11];
+    let count = |pair: u32| {
+        let [first, second] = blocks(pair).map(|block| block.to_string());
+        let count = GuestCommand::shell(COUNT).env("DISK", disk).env("FIRST", &first).env("SECOND", &second);
+        site.client.spawn(&format!("pair-{pair}"), count.patience(SOON))
+    };
+    let counting = (0..PAIRS).map(count).collect::<Result<Vec<_>>>()?;
+    // Each has gone round.
+    site.wait_completed(disk, site.completed(disk)? + 500, SOON)?;
+    for number in 0..UNDER_LOAD {
+        let snapshot = taken(site, &format!("pairs-{number}"), "db")?;
+        let uid = snapshot["metadata"]["uid"].as_str().context("no UID")?;
+        for pair in 0..PAIRS {
+            let [first, second] = blocks(pair);
+            let (first, second) = (count_in(site, uid, first)?, count_in(site, uid, second)?);
+            ensure!(first == second || first == second + 1, "pair {pair}: {first} was written, then {second}");
+        }
+    }
+    for pair in counting {
+        pair.signal(Signal::SIGKILL)?;
+    }
+    writer.must_run()?;
+    writer.end(site).map(drop)
+}
+
+/// What a block of a snapshot says.
+fn count_in(site: &Site, uid: &str, block: u32) -> Result<u64> {
+    let text = site.node.must(format!("dd if={SPARE}/pool/{uid}/data bs=512 skip={block} count=1 status=none"))?;
+    text.trim().parse().with_context(|| format!("{text:?} is no count"))
 }
 
 fn come_back_byte_for_byte(site: &Site, disk: &str) -> Result<()> {

@@ -1,18 +1,39 @@
 //! What callers of a backend hold: every range is checked here, once, before storage sees it.
 
+use std::cell::{Cell, RefCell};
+use std::sync::Weak;
+
 use lunette_iobuf::DataBuf;
 
-use crate::{Backend, Discard, Driver, Durability, Extent, Geometry, IoErrorKind, Result, Space};
+use crate::{Backend, Changes, Discard, Driver, Durability, Extent, Geometry, IoErrorKind, Result, Space};
 
 /// A backend behind range, alignment and permission checks.
 pub struct Disk<B> {
     backend: B,
+    /// Whether anybody asks what is written to.
+    is_watched: Cell<bool>,
+    watchers: RefCell<Vec<Weak<Changes>>>,
+}
+
+/// Bytes that are being written; they are noted when that is over, however it ends.
+struct Writing<'a, B: Backend> {
+    disk: &'a Disk<B>,
+    at: u64,
+    len: u64,
+}
+
+impl<B: Backend> Drop for Writing<'_, B> {
+    fn drop(&mut self) {
+        if self.disk.is_watched.get() {
+            self.disk.note(self.at, self.len);
+        }
+    }
 }
 
 impl<B: Backend> Disk<B> {
     /// Takes over an open backend.
     pub fn new(backend: B) -> Self {
-        Self { backend }
+        Self { backend, is_watched: Cell::new(false), watchers: RefCell::default() }
     }
 
     /// Facts that stay the same while it is open.
@@ -39,6 +60,19 @@ impl<B: Backend> Disk<B> {
         self.backend.driver()
     }
 
+    /// Notes what is written from now on, for as long as anybody else has these changes.
+    pub fn watch(&self, changes: Weak<Changes>) {
+        self.watchers.borrow_mut().push(changes);
+        self.is_watched.set(true);
+    }
+
+    #[cold]
+    fn note(&self, at: u64, len: u64) {
+        let mut watchers = self.watchers.borrow_mut();
+        watchers.retain(|changes| changes.upgrade().map(|changes| changes.note(at, len)).is_some());
+        self.is_watched.set(!watchers.is_empty());
+    }
+
     /// Fills `buf` from byte `at`.
     ///
     /// # Errors
@@ -53,7 +87,7 @@ impl<B: Backend> Disk<B> {
     /// # Errors
     /// `OutOfRange`, `ReadOnly`, or what the storage said.
     pub async fn write(&self, at: u64, buf: DataBuf, durability: Durability) -> Result<DataBuf> {
-        self.check_write(at, buf.len() as u64)?;
+        let _writing = self.check_write(at, buf.len() as u64)?;
         if buf.is_empty() { Ok(buf) } else { self.backend.write(at, buf, durability).await }
     }
 
@@ -65,7 +99,7 @@ impl<B: Backend> Disk<B> {
 
     /// Writes `buf` at byte `at` if that takes no waiting and goes well; else [`Disk::write`] is to be asked for all of it.
     pub fn write_at_once(&self, at: u64, buf: &DataBuf, durability: Durability) -> Option<()> {
-        self.check_write(at, buf.len() as u64).ok()?;
+        let _writing = self.check_write(at, buf.len() as u64).ok()?;
         if buf.is_empty() { Some(()) } else { self.backend.write_at_once(at, buf, durability) }
     }
 
@@ -80,7 +114,7 @@ impl<B: Backend> Disk<B> {
     /// # Errors
     /// `OutOfRange`, `ReadOnly`, `Unsupported` beyond the limit, or what the storage said.
     pub async fn write_atomic(&self, at: u64, buf: DataBuf) -> Result<DataBuf> {
-        self.check_write(at, buf.len() as u64)?;
+        let _writing = self.check_write(at, buf.len() as u64)?;
         if buf.is_empty() {
             return Ok(buf);
         }
@@ -103,7 +137,7 @@ impl<B: Backend> Disk<B> {
     /// # Errors
     /// `OutOfRange`, `ReadOnly`, `Unsupported`, or what the storage said.
     pub async fn discard(&self, at: u64, len: u64) -> Result<()> {
-        self.check_write(at, len)?;
+        let _writing = self.check_write(at, len)?;
         if self.geometry().discard == Discard::Unsupported {
             return Err(IoErrorKind::Unsupported.into());
         }
@@ -115,7 +149,7 @@ impl<B: Backend> Disk<B> {
     /// # Errors
     /// `OutOfRange`, `ReadOnly`, or what the storage said.
     pub async fn write_zeroes(&self, at: u64, len: u64, may_unmap: bool, durability: Durability) -> Result<()> {
-        self.check_write(at, len)?;
+        let _writing = self.check_write(at, len)?;
         if len == 0 { Ok(()) } else { self.backend.write_zeroes(at, len, may_unmap, durability).await }
     }
 
@@ -149,11 +183,12 @@ impl<B: Backend> Disk<B> {
         self.backend.caches_reads()
     }
 
-    fn check_write(&self, at: u64, len: u64) -> Result<()> {
+    fn check_write(&self, at: u64, len: u64) -> Result<Writing<'_, B>> {
         if self.geometry().read_only {
             return Err(IoErrorKind::ReadOnly.into());
         }
-        self.check(at, len)
+        self.check(at, len)?;
+        Ok(Writing { disk: self, at, len })
     }
 
     fn check(&self, at: u64, len: u64) -> Result<()> {

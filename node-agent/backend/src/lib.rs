@@ -9,12 +9,14 @@
 #![forbid(unsafe_code)]
 
 mod block;
+mod changes;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod disk;
 mod error;
 mod pool;
 
+pub use changes::Changes;
 pub use disk::Disk;
 pub use error::{IoError, IoErrorKind, PoolError, PoolErrorKind};
 pub use pool::{

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::time::SystemTime;
 
 use crate::{Backend, PoolError, PoolErrorKind};
@@ -93,12 +94,27 @@ pub struct CopySpec {
 
 /// A copy that is prepared, and is no volume yet. Dropped before it is kept, it leaves nothing behind.
 pub trait Draft: Send {
-    /// Takes the source's bytes as they are at this instant. It takes as long as a change of metadata, and copies no
-    /// data. Whoever wants the bytes of one instant of a LUN lets nobody write meanwhile.
+    /// Bytes of the source now.
     ///
     /// # Errors
-    /// Why they could not be taken: there is no copy then.
-    fn take(&mut self) -> Result<(), PoolError>;
+    /// Storage's.
+    fn source_size(&self) -> Result<u64, PoolError>;
+
+    /// Brings to storage what was written to the source, so that [`Draft::take`] finds little to do. It blocks for as long as
+    /// storage takes.
+    ///
+    /// # Errors
+    /// Storage's.
+    fn settle(&mut self) -> Result<(), PoolError>;
+
+    /// Takes these bytes of the source as they are now, and copies none: that takes as long as the file system has metadata
+    /// of them to change. What is written to them later has to be taken again, so whoever wants the bytes of one instant
+    /// of a LUN takes the last of them while nobody writes. Ranges begin at multiples of 16 KiB, and end there or at
+    /// the source's end.
+    ///
+    /// # Errors
+    /// Why they could not be taken: the draft is of no use any more.
+    fn take(&mut self, ranges: &[Range<u64>]) -> Result<(), PoolError>;
 
     /// Makes a volume of what was taken, durably.
     ///

@@ -40,4 +40,4 @@ pub use copy::copy_range;
 pub use file::{Engine, FileIo, FileOptions, IoMode, SetupError};
 pub use layout::Layout;
 pub use lock::{LockError, LockKind, lock};
-pub use reflink::{is_no_reflink, reflink};
+pub use reflink::{is_no_reflink, reflink, reflink_range};

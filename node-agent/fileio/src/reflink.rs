@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
@@ -16,10 +17,31 @@ use nix::errno::Errno;
 /// What the kernel says; [`is_no_reflink`] tells whether these files can never be shared so.
 pub fn reflink(from: &File, to: &File) -> io::Result<()> {
     // SAFETY: FICLONE takes a descriptor and no memory (ioctl_ficlone(2)); both are open for the whole call.
-    match unsafe { libc::ioctl(to.as_raw_fd(), libc::FICLONE, from.as_raw_fd()) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+    outcome(unsafe { libc::ioctl(to.as_raw_fd(), libc::FICLONE, from.as_raw_fd()) })
+}
+
+/// As [`reflink`], of these bytes only; what `to` had there is gone. They begin and end at whole blocks of the file
+/// system, or end at the end of `from`. `to` becomes longer where that is needed to have them.
+///
+/// # Errors
+/// As [`reflink`].
+pub fn reflink_range(from: &File, to: &File, range: &Range<u64>) -> io::Result<()> {
+    // A length of zero would say: to the end.
+    if range.is_empty() {
+        return Ok(());
     }
+    let arguments = libc::file_clone_range {
+        src_fd: from.as_raw_fd().into(),
+        src_offset: range.start,
+        src_length: range.end - range.start,
+        dest_offset: range.start,
+    };
+    // SAFETY: FICLONERANGE reads one file_clone_range (ioctl_ficlonerange(2)), which outlives the call, as do both files.
+    outcome(unsafe { libc::ioctl(to.as_raw_fd(), libc::FICLONERANGE, &raw const arguments) })
+}
+
+fn outcome(status: libc::c_int) -> io::Result<()> {
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Whether an error of [`reflink`] means that the file system shares no extents, at least not between these files.

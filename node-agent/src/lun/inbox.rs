@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 
+use lunette_backend::{Backend, Changes, Disk};
 use lunette_scsi::Access;
 
 use super::alarm::Alarm;
@@ -26,7 +27,32 @@ pub enum Order {
     Pause,
     /// As many of these as of [`Order::Pause`], and commands are taken again.
     Resume,
+    /// Note from now on what is written.
+    Watch(Watch),
 }
+
+/// Where to note what is written, and whom to tell when that has begun.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    changes: Weak<Changes>,
+    begun: watch::Sender<bool>,
+}
+
+impl Watch {
+    /// Has them noted there.
+    pub fn begin<B: Backend>(self, disk: &Disk<B>) {
+        disk.watch(self.changes);
+        self.begun.send_replace(true);
+    }
+}
+
+impl PartialEq for Watch {
+    fn eq(&self, other: &Self) -> bool {
+        self.changes.ptr_eq(&other.changes)
+    }
+}
+
+impl Eq for Watch {}
 
 /// Orders not yet obeyed, and what the thread counts.
 #[derive(Debug)]
@@ -59,6 +85,13 @@ impl Inbox {
     pub fn send(&self, order: Order) {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner).push_back(order);
         self.alarm.ring();
+    }
+
+    /// Has what is written noted in `changes`, for as long as anybody has those; `true` once that has begun.
+    pub fn watch(&self, changes: &Arc<Changes>) -> watch::Receiver<bool> {
+        let (begun, told) = watch::channel(false);
+        self.send(Order::Watch(Watch { changes: Arc::downgrade(changes), begun }));
+        told
     }
 
     /// Orders a pause; its number.

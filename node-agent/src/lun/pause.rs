@@ -8,6 +8,8 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use lunette_backend::Changes;
+
 use super::inbox::{Inbox, Order};
 use super::state::State;
 use super::sync::{timeout, watch};
@@ -77,13 +79,37 @@ impl Pauser {
         Self { inbox: Arc::downgrade(inbox), state }
     }
 
+    /// Of a thread that has ended.
+    #[cfg(test)]
+    pub fn of_nobody() -> Self {
+        Self { inbox: Weak::new(), state: watch::channel(State::Serving).1 }
+    }
+
+    /// Has what is written noted in `changes`, for as long as anybody has those; it is when this returns.
+    ///
+    /// # Errors
+    /// It is not served, or its thread does not come to that within `patience`.
+    pub async fn watch(&self, changes: &Arc<Changes>, patience: Duration) -> Result<(), NoPause> {
+        let mut begun = self.served()?.watch(changes);
+        match timeout(patience, begun.wait_for(|begun| *begun)).await {
+            Ok(Ok(_)) => Ok(()),
+            // Its thread has ended.
+            Ok(Err(_)) => Err(NoPause::NotServed),
+            Err(_) => Err(NoPause::Busy),
+        }
+    }
+
+    fn served(&self) -> Result<Arc<Inbox>, NoPause> {
+        self.inbox.upgrade().filter(|_| *self.state.borrow() == State::Serving).ok_or(NoPause::NotServed)
+    }
+
     /// Waits until the LUN is still, at most for `patience`.
     ///
     /// # Errors
     /// It is not served, or its storage takes longer than that. It goes on then.
     pub async fn pause(&self, patience: Duration) -> Result<Pause, NoPause> {
         let serves = |state: &State| *state == State::Serving;
-        let inbox = self.inbox.upgrade().filter(|_| serves(&self.state.borrow())).ok_or(NoPause::NotServed)?;
+        let inbox = self.served()?;
         let (mut still, mut state) = (inbox.stillness(), self.state.clone());
         let number = inbox.pause();
         // From here on whatever ends this ends the pause.

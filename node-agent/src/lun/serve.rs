@@ -157,6 +157,7 @@ fn obey<B: Backend>(unit: &ScsiDisk<B>, inbox: &Inbox, turnstile: &Turnstile<'_>
             Order::Reached(access) => unit.set_access(access),
             Order::Limit(limits) => turnstile.limit(limits),
             Order::Pause => holds.begin(),
+            Order::Watch(watch) => watch.begin(unit.disk()),
             Order::Resume => holds.end().into_iter().for_each(|lasted| turnstile.paused(lasted)),
         }
     }

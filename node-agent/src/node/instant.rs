@@ -1,8 +1,11 @@
 //! Copies taken at one instant: every LUN that they are of is held still, all are taken, and the LUNs go on.
 //!
-//! The order bounds the pause. What takes long (files, dirty pages, names) is done before, in the drafts, and after, when
-//! they are kept; between lie the end of the running commands and one call of the file system for each copy. What
-//! takes longer all the same is given up: a LUN that cannot be held still in time goes on, and nothing is taken.
+//! The order bounds the pause. What takes long (files, dirty pages, extents, names) is done before, while the LUNs go on, and
+//! after, when the copies are kept; what is written meanwhile is taken again, until that takes hardly any time. Between lie
+//! the end of the running commands and what was written last. What takes longer all the same is given up: a LUN that
+//! cannot be held still in time goes on, and nothing is taken.
+
+mod drafts;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,10 +14,10 @@ use std::time::Duration;
 use futures::future::try_join_all;
 use k8s_openapi::jiff::Timestamp;
 use lunette_api::conditions::reasons;
-use lunette_backend::{Draft, PoolError};
-use tokio::runtime::Handle;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until, timeout};
+
+pub use drafts::Drafts;
 
 use crate::lun::{NoPause, Pause, Pauser};
 use crate::trouble::Trouble;
@@ -46,45 +49,6 @@ impl Pausers {
     }
 }
 
-/// Copies that are prepared, or taken. To give one up is to remove files, which waits for storage: whoever drops them does
-/// not.
-#[derive(Default)]
-pub struct Drafts(Vec<Box<dyn Draft>>);
-
-impl Drafts {
-    /// Takes another one in.
-    pub fn push(&mut self, draft: Box<dyn Draft>) {
-        self.0.push(draft);
-    }
-
-    fn take(&mut self) -> Result<(), PoolError> {
-        self.0.iter_mut().try_for_each(|draft| draft.take())
-    }
-
-    /// Keeps all. It blocks.
-    ///
-    /// # Errors
-    /// That of the first that cannot be kept; those behind it are given up.
-    pub fn keep(mut self) -> Result<(), PoolError> {
-        std::mem::take(&mut self.0).into_iter().try_for_each(Draft::keep)
-    }
-}
-
-impl From<Box<dyn Draft>> for Drafts {
-    fn from(one: Box<dyn Draft>) -> Self {
-        Self(vec![one])
-    }
-}
-
-impl Drop for Drafts {
-    fn drop(&mut self) {
-        let given_up = std::mem::take(&mut self.0);
-        if let (false, Ok(runtime)) = (given_up.is_empty(), Handle::try_current()) {
-            drop(runtime.spawn_blocking(move || drop(given_up)));
-        }
-    }
-}
-
 /// Copies that were taken and are not kept yet.
 pub struct Taken {
     /// They, in the order of the drafts.
@@ -113,26 +77,30 @@ pub struct Held {
     alarm: JoinHandle<()>,
 }
 
-/// Takes all of these at one instant of all of these LUNs.
+/// Takes what can be taken while the LUNs go on, so that little is left for the instant.
+///
+/// # Errors
+/// Why none can be taken.
+pub async fn take_ahead(pausers: &Pausers, drafts: Drafts) -> Result<Drafts, Trouble> {
+    let drafts = drafts.watch(pausers, STILL_WITHIN).await?;
+    Ok(spawn_blocking(move || drafts.take_ahead()).await.map_err(|error| not_taken(&error))??)
+}
+
+/// Takes all of these at one instant of all of their LUNs.
 ///
 /// # Errors
 /// Why nothing was taken.
-pub async fn take(pausers: &Pausers, drafts: Drafts, luns: impl IntoIterator<Item = &str>) -> Result<Taken, Trouble> {
-    let Still { pauses, drafts, at, began } = still(pausers, drafts, luns).await?;
+pub async fn take(pausers: &Pausers, drafts: Drafts) -> Result<Taken, Trouble> {
+    let Still { pauses, drafts, at, began } = still(pausers, drafts).await?;
     end(pauses, drafts, at, began)
 }
 
-/// Takes all of these, and keeps these LUNs still for so long at most.
+/// Takes all of these, and keeps their LUNs still for so long at most.
 ///
 /// # Errors
 /// Why nothing was taken.
-pub async fn hold(
-    pausers: &Pausers,
-    drafts: Drafts,
-    luns: impl IntoIterator<Item = &str>,
-    patience: Duration,
-) -> Result<Held, Trouble> {
-    let Still { pauses, drafts, at, began } = still(pausers, drafts, luns).await?;
+pub async fn hold(pausers: &Pausers, drafts: Drafts, patience: Duration) -> Result<Held, Trouble> {
+    let Still { pauses, drafts, at, began } = still(pausers, drafts).await?;
     let (until, pauses) = (Instant::now() + patience, Arc::new(Mutex::new(Some(pauses))));
     let held = Arc::clone(&pauses);
     // Whatever the holder is busy with then.
@@ -169,16 +137,20 @@ impl Drop for Held {
     }
 }
 
-async fn still(pausers: &Pausers, drafts: Drafts, luns: impl IntoIterator<Item = &str>) -> Result<Still, Trouble> {
-    let held: Vec<_> = luns.into_iter().map(|uid| pausers.get(uid).ok_or(NoPause::NotServed)).collect();
-    let held = held.into_iter().collect::<Result<Vec<_>, _>>().map_err(not_still)?;
+async fn still(pausers: &Pausers, drafts: Drafts) -> Result<Still, Trouble> {
+    let drafts = take_ahead(pausers, drafts).await?;
+    let held: Vec<Pauser> = drafts.pausers().cloned().collect();
     let began = Instant::now();
     let pauses = try_join_all(held.iter().map(|pauser| pauser.pause(STILL_WITHIN))).await.map_err(not_still)?;
-    let at = Timestamp::now();
+    let (at, still_after) = (Timestamp::now(), began.elapsed());
     // A call of the file system that does not come back is left to itself; what it takes in the end is dropped.
-    match timeout(TAKEN_WITHIN, spawn_blocking(move || take_all(drafts))).await {
-        Ok(Ok(taken)) => Ok(Still { pauses, drafts: taken?, at, began }),
-        Ok(Err(error)) => Err(trouble(format!("taking the copy failed: {error}"))),
+    match timeout(TAKEN_WITHIN, spawn_blocking(move || drafts.take_rest())).await {
+        Ok(Ok(taken)) => {
+            let drafts = taken?;
+            tracing::debug!(?still_after, taken_after = ?began.elapsed(), "copies are taken");
+            Ok(Still { pauses, drafts, at, began })
+        }
+        Ok(Err(error)) => Err(not_taken(&error)),
         Err(_) => Err(trouble(format!(
             "the storage took longer than {} s: nothing is taken, and I/O goes on",
             TAKEN_WITHIN.as_secs()
@@ -198,9 +170,8 @@ fn end(pauses: Vec<Pause>, drafts: Drafts, at: Timestamp, began: Instant) -> Res
     Ok(Taken { drafts, at, paused })
 }
 
-fn take_all(mut drafts: Drafts) -> Result<Drafts, PoolError> {
-    drafts.take()?;
-    Ok(drafts)
+fn not_taken(error: &JoinError) -> Trouble {
+    trouble(format!("taking the copy failed: {error}"))
 }
 
 fn trouble(message: String) -> Trouble {
@@ -219,44 +190,12 @@ fn not_still(why: NoPause) -> Trouble {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{Sender, channel};
-    use std::thread::{self, ThreadId};
-
     use super::*;
-
-    /// Tells on which thread it is given up.
-    struct Told(Sender<ThreadId>);
-
-    impl Draft for Told {
-        fn take(&mut self) -> Result<(), PoolError> {
-            Ok(())
-        }
-
-        fn keep(self: Box<Self>) -> Result<(), PoolError> {
-            Ok(())
-        }
-    }
-
-    impl Drop for Told {
-        fn drop(&mut self) {
-            let _ = self.0.send(thread::current().id());
-        }
-    }
-
-    #[tokio::test]
-    async fn what_is_given_up_waits_for_storage_on_a_thread_of_its_own() {
-        let (tell, told) = channel();
-        let draft: Box<dyn Draft> = Box::new(Told(tell));
-        let failed = take(&Pausers::default(), draft.into(), ["a Lun that nobody serves"]).await;
-        assert!(failed.is_err());
-        let on = spawn_blocking(move || told.recv()).await.unwrap().unwrap();
-        assert_ne!(on, thread::current().id(), "the runtime waits for it");
-    }
 
     #[tokio::test]
     async fn what_was_held_for_longer_than_it_may_is_not_kept() {
         let pausers = Pausers::default();
-        let held = |patience| hold(&pausers, Drafts::default(), std::iter::empty::<&str>(), patience);
+        let held = |patience| hold(&pausers, Drafts::default(), patience);
         assert!(held(Duration::from_secs(3600)).await.unwrap().release().is_ok());
         let late = held(Duration::ZERO).await.unwrap().release().err().unwrap();
         assert_eq!(late.reason, reasons::NOT_STILL);

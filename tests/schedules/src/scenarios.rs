@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lunette_backend::Changes;
 use shuttle::future::block_on;
 use shuttle::thread::{self, yield_now};
 
@@ -11,6 +12,8 @@ use crate::pause::{NoPause, Pause};
 use crate::server::{Server, kernel, submit, wait_for_all};
 use crate::state::{Ended, State};
 
+/// Bytes of the volume, of which one block is written to.
+const VOLUME: u64 = 1 << 20;
 /// It decides nothing here: see [`crate::sync::timeout`].
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -53,6 +56,38 @@ pub fn pauses() {
     pausing.into_iter().for_each(|thread| thread.join().expect("its pause holds"));
     server.stop(&mut kernel, &operations);
     assert_eq!(operations.all(), 5);
+}
+
+/// One who copies while commands come: what the copy lacks is noted, so that at the end, in a pause, it lacks nothing.
+pub fn copies() {
+    let (mut kernel, operations) = kernel();
+    let server = Server::start(&mut kernel, &operations);
+    let (pauser, source) = (server.pauser(), Arc::clone(&operations));
+    let copying = thread::spawn(move || {
+        let changes = Arc::new(Changes::of(VOLUME));
+        // Its patience may have ended.
+        let Ok(()) = block_on(pauser.watch(&changes, PATIENCE)) else { return };
+        let mut copy = source.content();
+        let mut again = || {
+            if !changes.take(VOLUME).is_empty() {
+                copy = source.content();
+            }
+            copy
+        };
+        for _ in 0..2 {
+            again();
+            yield_now();
+        }
+        if let Ok(pause) = block_on(pauser.pause(PATIENCE)) {
+            assert_eq!(again(), source.content(), "a write is not in the copy");
+            assert!(pause.end(), "nobody has told it to stop");
+        }
+    });
+    let tags = submit(&mut kernel, 6);
+    wait_for_all(&mut kernel, tags);
+    copying.join().expect("its copy is whole");
+    server.stop(&mut kernel, &operations);
+    assert_eq!(operations.all(), 6);
 }
 
 /// A stop while someone waits for a pause or has it: the thread ends, and what it left is for the next.

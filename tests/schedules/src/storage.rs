@@ -17,6 +17,8 @@ pub struct Operations(Mutex<Known>);
 struct Known {
     running: u32,
     begun: u32,
+    /// Writes that have reached the medium.
+    written: u32,
     /// Someone relies on there being none.
     still: u32,
 }
@@ -39,6 +41,15 @@ impl Operations {
             assert_eq!(known.still, 0, "an operation ran in a pause");
             known.running -= 1;
         });
+    }
+
+    fn write(&self) {
+        self.change(|known| known.written += 1);
+    }
+
+    /// What is on the medium: of how many writes.
+    pub fn content(&self) -> u32 {
+        self.change(|known| known.written)
     }
 
     /// From here on there must be none.
@@ -76,15 +87,20 @@ impl Storage {
 
     async fn operate(&self) {
         self.operations.begin();
-        if thread_rng().gen_bool(0.5) {
-            let (done, ends) = oneshot::channel();
-            // Whoever waited may have left.
-            thread::spawn(move || {
-                let _ = done.send(());
-            });
-            let _ = ends.await;
-        }
+        wait_for_another().await;
         self.operations.end();
+    }
+}
+
+/// Perhaps, until another thread has had its turn.
+async fn wait_for_another() {
+    if thread_rng().gen_bool(0.5) {
+        let (done, ends) = oneshot::channel();
+        // Whoever waited may have left.
+        thread::spawn(move || {
+            let _ = done.send(());
+        });
+        let _ = ends.await;
     }
 }
 
@@ -107,7 +123,11 @@ impl Backend for Storage {
     }
 
     async fn write(&self, _: u64, buf: DataBuf, _: Durability) -> Result<DataBuf> {
-        self.operate().await;
+        self.operations.begin();
+        wait_for_another().await;
+        self.operations.write();
+        wait_for_another().await;
+        self.operations.end();
         Ok(buf)
     }
 

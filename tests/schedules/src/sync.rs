@@ -98,6 +98,12 @@ pub mod watch {
         (Sender(Arc::clone(&shared)), Receiver(shared))
     }
 
+    impl<T> Clone for Sender<T> {
+        fn clone(&self) -> Self {
+            Self(Arc::clone(&self.0))
+        }
+    }
+
     impl<T: Default> Default for Sender<T> {
         fn default() -> Self {
             channel(T::default()).0

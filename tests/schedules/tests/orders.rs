@@ -13,6 +13,11 @@ fn nothing_runs_in_a_pause_and_all_goes_on_after_the_last() {
 }
 
 #[test]
+fn a_copy_that_is_made_while_commands_run_lacks_nothing_in_the_end() {
+    try_orders(scenarios::copies);
+}
+
+#[test]
 fn a_stop_in_a_pause_ends_the_thread_and_the_pause_says_that_it_may_not_have_held() {
     try_orders(scenarios::stop_in_a_pause);
 }

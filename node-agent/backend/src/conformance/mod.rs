@@ -104,6 +104,7 @@ macro_rules! conformance_tests {
             the_pool_says_its_space
             a_copy_is_of_one_instant_and_stands_alone
             a_copy_that_is_not_kept_leaves_nothing
+            a_copy_is_taken_in_pieces_while_its_source_changes
             a_copy_may_be_larger_and_never_smaller
             a_pool_that_cannot_copy_says_so
         );

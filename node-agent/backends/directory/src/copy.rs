@@ -1,13 +1,16 @@
 //! A copy of a volume that shares its extents: a snapshot, or a LUN made from one or from another LUN.
 //!
-//! All that takes time happens before and after the instant: making the files, writing out dirty pages, syncing,
-//! renaming. The instant itself is one FICLONE.
+//! All that takes time happens before and after the instant: making the files, writing out dirty pages, sharing what is not
+//! written to any more, syncing, renaming. At the instant the extents are shared that were written last.
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use lunette_backend::{CopySpec, Draft, PoolError, PoolErrorKind, VolumeId};
-use lunette_fileio::{is_no_reflink, reflink};
+use lunette_fileio::{is_no_reflink, reflink, reflink_range};
 
 use crate::config::DirectoryConfig;
 use crate::description::Description;
@@ -16,14 +19,25 @@ use crate::message::{Bytes, failed};
 use crate::root::Root;
 use crate::volume::Volume;
 
+/// Bytes of the first piece, and of the least; a multiple of every file system's blocks.
+const FIRST: u64 = 1 << 20;
+const LEAST: u64 = 64 << 10;
+const MOST: u64 = 1 << 30;
+/// How long a piece may take: writers of the source wait for it.
+const BRIEF: Duration = Duration::from_millis(10);
+
 /// A copy that is prepared.
 pub(crate) struct Copy {
     making: Making,
     id: VolumeId,
     source: File,
+    /// Where the source is.
+    path: PathBuf,
     /// Of the source.
     description: Description,
     spec: CopySpec,
+    /// Bytes of the next piece.
+    piece: u64,
     taken: bool,
 }
 
@@ -35,12 +49,24 @@ impl Copy {
             return Err(no_reflink(turn));
         }
         let volume = Volume::get(turn, &spec.source)?;
-        let source = volume.open_data(true)?;
-        // So that little is left to write out at the instant.
-        source.sync_data().map_err(|error| failed("syncing", &volume.path(), error))?;
+        let (source, path) = (volume.open_data(true)?, volume.path());
         let making = Making::begin(config, turn, id)?;
         let (description, spec) = (volume.description.clone(), spec.clone());
-        Ok(Self { making, id: id.clone(), source, description, spec, taken: false })
+        Ok(Self { making, id: id.clone(), source, path, description, spec, piece: FIRST, taken: false })
+    }
+
+    /// In pieces, so that writers of the source wait for none of them for long: how many extents a piece has is not known
+    /// before.
+    fn take_range(&mut self, range: &Range<u64>) -> io::Result<()> {
+        let mut at = range.start;
+        while at < range.end {
+            let end = range.end.min(at.saturating_add(self.piece));
+            let began = Instant::now();
+            reflink_range(&self.source, self.making.data(), &(at..end))?;
+            self.piece = next_piece(self.piece, began.elapsed());
+            at = end;
+        }
+        Ok(())
     }
 
     fn size(&self) -> Result<u64, PoolError> {
@@ -62,8 +88,23 @@ impl Copy {
 }
 
 impl Draft for Copy {
-    fn take(&mut self) -> Result<(), PoolError> {
-        reflink(&self.source, self.making.data()).map_err(|error| refused(self.making.root(), error))?;
+    fn source_size(&self) -> Result<u64, PoolError> {
+        let size = self.source.metadata().map(|metadata| metadata.len());
+        size.map_err(|error| failed("looking at", &self.path, error))
+    }
+
+    fn settle(&mut self) -> Result<(), PoolError> {
+        self.source.sync_data().map_err(|error| failed("syncing", &self.path, error))
+    }
+
+    fn take(&mut self, ranges: &[Range<u64>]) -> Result<(), PoolError> {
+        let size = self.source_size()?;
+        let taken = ranges.iter().try_for_each(|range| {
+            // What was the end, in the middle of a block, may be no more: the volume has grown.
+            let end = range.end.next_multiple_of(LEAST).min(size);
+            self.take_range(&(range.start..end))
+        });
+        taken.map_err(|error| refused(self.making.root(), error))?;
         self.taken = true;
         Ok(())
     }
@@ -76,6 +117,18 @@ impl Draft for Copy {
         let description = self.description.copied(self.size()?, &self.spec.owner);
         self.making.keep(&description)
     }
+}
+
+/// Half as large after one that took longer than it may, and twice as large after one that took a fraction of that.
+fn next_piece(piece: u64, took: Duration) -> u64 {
+    let next = if took > BRIEF {
+        piece / 2
+    } else if took < BRIEF / 4 {
+        piece * 2
+    } else {
+        piece
+    };
+    next.clamp(LEAST, MOST)
 }
 
 /// Whether files in the directory can share extents: two nameless ones are made to.
@@ -99,4 +152,17 @@ fn no_reflink(root: &Root) -> PoolError {
         root.path().display()
     );
     PoolError::new(PoolErrorKind::Unsupported, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_become_as_large_as_they_may_and_no_larger() {
+        assert_eq!(next_piece(FIRST, Duration::ZERO), 2 * FIRST);
+        assert_eq!(next_piece(FIRST, BRIEF / 2), FIRST);
+        assert_eq!(next_piece(FIRST, BRIEF * 2), FIRST / 2);
+        assert_eq!((next_piece(LEAST, BRIEF * 2), next_piece(MOST, Duration::ZERO)), (LEAST, MOST));
+    }
 }

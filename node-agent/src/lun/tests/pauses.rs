@@ -1,7 +1,12 @@
 //! Being held still: what runs ends first, nothing begins meanwhile, and everything goes on afterwards.
 
+use lunette_backend::{Changes, IoErrorKind};
+
 use super::*;
 use crate::lun::meter::Ledger;
+
+/// Bytes; enough for every block that is written here.
+const SIZE: u64 = 64 << 10;
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
@@ -72,4 +77,38 @@ fn a_thread_that_ends_in_a_pause_says_that_it_did_not_hold() {
     assert_eq!(bench.ended(), Ended::Stopped);
     assert!(!pause.end());
     assert_eq!(runtime.block_on(pauser.pause(PATIENCE)).err(), Some(NoPause::NotServed));
+}
+
+#[test]
+fn what_is_written_while_it_is_watched_is_noted_before_it_is_answered() {
+    let (mut bench, runtime) = (Bench::new(), runtime());
+    let before = bench.write(1, 0xaa);
+    assert_eq!(bench.answer(before).status, 0);
+    let (pauser, changes) = (bench.lun.pauser(), Arc::new(Changes::of(SIZE)));
+    runtime.block_on(pauser.watch(&changes, PATIENCE)).unwrap();
+    let read = bench.read(1);
+    assert_eq!(bench.answer(read).status, 0);
+    assert!(changes.take(SIZE).is_empty(), "nothing was written since");
+    let go = bench.script.hold(2);
+    let held = bench.write(2, 0xbb);
+    bench.script.wait_for_operations(3);
+    // That it was tried at once may be noted, too.
+    let _ = changes.take(SIZE);
+    go.send(()).unwrap();
+    assert_eq!(bench.answer(held).status, 0);
+    assert_eq!(changes.take(SIZE).len(), 1);
+    bench.script.on(3, ram::Act::Fail(IoErrorKind::MediumWrite));
+    let failed = bench.write(3, 0xcc);
+    assert_ne!(bench.answer(failed).status, 0);
+    assert_eq!(changes.take(SIZE).len(), 1, "who knows how much of it was written");
+}
+
+#[test]
+fn a_thread_that_has_ended_watches_nothing() {
+    let (mut bench, runtime) = (Bench::new(), runtime());
+    let pauser = bench.lun.pauser();
+    bench.lun.order(Order::Stop);
+    assert_eq!(bench.ended(), Ended::Stopped);
+    let refused = runtime.block_on(pauser.watch(&Arc::new(Changes::of(SIZE)), PATIENCE));
+    assert_eq!(refused.err(), Some(NoPause::NotServed));
 }

@@ -249,7 +249,7 @@ impl Set {
     async fn take(&mut self, members: &[Member], found: &[Option<Usage>]) -> Result<bool, Trouble> {
         remove_found(members, found).await?;
         let drafts = drafts(members).await?;
-        let taken = instant::take(&self.context.pausers, drafts, members.iter().map(Member::source)).await?;
+        let taken = instant::take(&self.context.pausers, drafts).await?;
         let Taken { drafts, at, paused } = taken;
         asked(move || drafts.keep()).await?;
         tracing::info!(snapshots = members.len(), ?paused, "taken");
@@ -370,7 +370,7 @@ async fn look(member: &Member) -> Result<Option<Usage>, Trouble> {
 async fn drafts(members: &[Member]) -> Result<Drafts, Trouble> {
     let mut drafts = Drafts::default();
     for member in members {
-        drafts.push(draft(member).await?);
+        drafts.push(draft(member).await?, Some(member.source()));
     }
     Ok(drafts)
 }

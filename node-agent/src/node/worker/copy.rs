@@ -5,7 +5,7 @@
 use lunette_api::conditions::reasons;
 use lunette_backend::{CopySpec, Draft, PoolErrorKind, VolumeId};
 
-use super::super::instant::{self, Taken};
+use super::super::instant::{self, Drafts, Taken};
 use super::super::intent::{Assignment, Origin};
 use super::super::wanted::Wanted;
 use super::Worker;
@@ -40,7 +40,9 @@ impl Worker {
         })?;
         let Some(draft) = self.draft(wanted, pool, &origin, &what).await? else { return Ok(()) };
         let held = origin.is_lun.then_some(origin.uid.as_str());
-        let Taken { drafts, paused, .. } = instant::take(&self.context.pausers, draft.into(), held).await?;
+        let mut drafts = Drafts::default();
+        drafts.push(draft, held);
+        let Taken { drafts, paused, .. } = instant::take(&self.context.pausers, drafts).await?;
         self.patiently(move || drafts.keep()).await??;
         tracing::info!(uid = %self.uid, ?paused, "made from {what}");
         Ok(())

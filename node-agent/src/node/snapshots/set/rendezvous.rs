@@ -163,13 +163,14 @@ impl Set {
 
     async fn prepare(&mut self, members: &[Member], found: &[Option<Usage>]) -> Result<bool, Trouble> {
         remove_found(members, found).await?;
-        self.rendezvous.stage = Stage::Prepared(drafts(members).await?);
+        let drafts = instant::take_ahead(&self.context.pausers, drafts(members).await?).await?;
+        self.rendezvous.stage = Stage::Prepared(drafts);
         Ok(self.answer(members, Holding::Prepared, waiting("it is ready to be taken", members)).await)
     }
 
     async fn hold(&mut self, members: &[Member]) -> Result<bool, Trouble> {
         let Stage::Prepared(drafts) = std::mem::take(&mut self.rendezvous.stage) else { return Ok(false) };
-        match instant::hold(&self.context.pausers, drafts, members.iter().map(Member::source), OTHERS_WITHIN).await {
+        match instant::hold(&self.context.pausers, drafts, OTHERS_WITHIN).await {
             Ok(held) => {
                 self.rendezvous.stage = Stage::Held(held);
                 Ok(self.answer(members, Holding::Held, waiting("its Lun is held still", members)).await)
