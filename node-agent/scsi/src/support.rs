@@ -1,23 +1,4 @@
-//! What commands need of a LUN, and what a LUN has.
-
-/// What a LUN must have for a command to be supported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// Nothing: every LUN has it.
-    Nothing,
-    /// Storage that can give space back.
-    Discard,
-    /// Storage that can write several blocks as one.
-    Atomic,
-    /// Target port groups whose state is reported.
-    PortGroups,
-    /// Target port groups whose state initiators may set.
-    ExplicitPortGroups,
-    /// LIO's core, which always answers it for us.
-    Core,
-    /// LIO's core, where it emulates reservations for this LUN.
-    CoreReservations,
-}
+//! What a LUN has that not all have, and that some commands need.
 
 /// Facts that decide which commands are supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,19 +13,4 @@ pub struct Support {
     pub port_groups: bool,
     /// Whether initiators may set it.
     pub explicit_port_groups: bool,
-}
-
-impl Support {
-    /// Whether a LUN with these facts has what is needed.
-    #[must_use]
-    pub fn meets(self, need: Need) -> bool {
-        match need {
-            Need::Nothing | Need::Core => true,
-            Need::Discard => self.discard,
-            Need::Atomic => self.atomic,
-            Need::PortGroups => self.port_groups,
-            Need::ExplicitPortGroups => self.explicit_port_groups,
-            Need::CoreReservations => self.reservations,
-        }
-    }
 }

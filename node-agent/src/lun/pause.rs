@@ -108,7 +108,6 @@ impl Pauser {
     /// # Errors
     /// It is not served, or its storage takes longer than that. It goes on then.
     pub async fn pause(&self, patience: Duration) -> Result<Pause, NoPause> {
-        let serves = |state: &State| *state == State::Serving;
         let inbox = self.served()?;
         let (mut still, mut state) = (inbox.stillness(), self.state.clone());
         let number = inbox.pause();
@@ -119,7 +118,7 @@ impl Pauser {
                 Ok(Ok(_)) => {}
                 _ => return Err(NoPause::Busy),
             },
-            _ = state.wait_for(|state| !serves(state)) => return Err(NoPause::NotServed),
+            _ = state.wait_for(|state| *state != State::Serving) => return Err(NoPause::NotServed),
         }
         Ok(pause)
     }

@@ -84,6 +84,13 @@ impl Installed {
         Ok(said)
     }
 
+    /// Has a pod on that node read what [`WRITE`] wrote into a claim's volume: it is all there.
+    pub fn finds_data(&self, pod: &str, node: &str, claim: &str) -> Result<()> {
+        let said = self.run_pod(pod, Some(node), running(CHECK, claim))?;
+        ensure!(said.contains("data: OK"), "{said}");
+        Ok(())
+    }
+
     /// Deletes a pod and waits until it is gone.
     pub fn delete_pod(&self, name: &str) -> Result<()> {
         self.plane.kubectl_must(["delete", "pod", name, "-n", "prod", "--timeout=180s"]).map(drop)

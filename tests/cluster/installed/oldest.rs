@@ -4,7 +4,7 @@ use anyhow::ensure;
 use lunette_bed::{Context, ControlPlaneSpec, Result};
 use serde_json::json;
 
-use super::claims::{CHECK, WRITE, claim, running};
+use super::claims::{WRITE, claim, running};
 use super::site::Installed;
 use super::snapshots::{SNAPSHOTS, made_from};
 use super::volumes::no_sessions_are_left;
@@ -20,14 +20,12 @@ pub fn the_oldest_api_has_volumes(context: &Context) -> Result<()> {
     ensure!(version.contains(&minor), "{version}");
     site.apply(&claim("old", |_| ()))?;
     site.run_pod("writes", Some("node-a"), running(WRITE, "old"))?;
-    let said = site.run_pod("moved", Some("node-b"), running(CHECK, "old"))?;
-    ensure!(said.contains("data: OK"), "{said}");
+    site.finds_data("moved", "node-b", "old")?;
     site.snapshot("kept", "old")?;
     site.wait_snapshot("kept", |snapshot| snapshot["status"]["readyToUse"] == true)?;
     let snapshot = json!({"apiGroup": SNAPSHOTS, "kind": "VolumeSnapshot", "name": "kept"});
     site.apply(&made_from("restored", "384Mi", snapshot))?;
-    let said = site.run_pod("restored", Some("node-b"), running(CHECK, "restored"))?;
-    ensure!(said.contains("data: OK"), "{said}");
+    site.finds_data("restored", "node-b", "restored")?;
     site.delete_claim("restored")?;
     site.delete_snapshot("kept")?;
     site.delete_claim("old")?;

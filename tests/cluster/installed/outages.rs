@@ -29,8 +29,7 @@ pub fn a_node_that_reboots_keeps_its_volumes(context: &Context) -> Result<()> {
     site.agents_are_ready()?;
     counted(&site, "waiter", before + 2)?;
     site.delete_pod("waiter")?;
-    let said = site.run_pod("looks", Some("node-a"), running(CHECK, "waits"))?;
-    ensure!(said.contains("data: OK"), "{said}");
+    site.finds_data("looks", "node-a", "waits")?;
     site.delete_claim("waits")
 }
 
@@ -60,8 +59,7 @@ pub fn a_node_that_is_cut_off_loses_its_volumes(context: &Context) -> Result<()>
     let now = site.in_pod("after", "/bin/busybox cat /volume/count")?;
     ensure!(now == count.to_string(), "the node that was cut off wrote {now} after {count}");
     site.delete_pod("after")?;
-    let said = site.run_pod("checks", Some("node-b"), running(CHECK, "survives"))?;
-    ensure!(said.contains("data: OK"), "{said}");
+    site.finds_data("checks", "node-b", "survives")?;
     site.delete_claim("survives")
 }
 

@@ -1,6 +1,6 @@
 //! Whatever restarts in the middle of what a volume goes through, it costs time and nothing else. Minutes each.
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use lunette_bed::{Context, Result};
 use serde_json::{Value, json};
 
@@ -44,8 +44,7 @@ pub fn restarts_while_volumes_come_and_go(context: &Context) -> Result<()> {
         site.plane.wait_for_json(["lun", &lun, "-n", SYSTEM], PATIENCE, left)?;
     }
     site.has_started()?;
-    let said = site.run_pod("calm-again", Some("node-a"), running(CHECK, "shaken"))?;
-    ensure!(said.contains("data: OK"), "{said}");
+    site.finds_data("calm-again", "node-a", "shaken")?;
     site.delete_claim("shaken")
 }
 
@@ -71,8 +70,7 @@ pub fn restarts_while_volumes_grow_and_are_snapshotted(context: &Context) -> Res
     }
     site.has_started()?;
     site.delete_pod("keeps-busy")?;
-    let said = site.run_pod("looks-again", Some("node-a"), running(CHECK, "kept-busy"))?;
-    ensure!(said.contains("data: OK"), "{said}");
+    site.finds_data("looks-again", "node-a", "kept-busy")?;
     site.delete_claim("kept-busy")
 }
 

@@ -142,8 +142,7 @@ pub fn a_deleted_agent_costs_pods_nothing(context: &Context) -> Result<()> {
         site.in_pod("worker", more)?;
     }
     site.delete_pod("worker")?;
-    let said = site.run_pod("last", Some("node-a"), running(CHECK, "busy"))?;
-    ensure!(said.contains("data: OK"), "{said}");
+    site.finds_data("last", "node-a", "busy")?;
     site.delete_claim("busy")
 }
 

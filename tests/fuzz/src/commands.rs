@@ -25,7 +25,7 @@ pub fn play(bytes: &[u8]) {
         let (cdb, data) = command_of(*command, lun.block);
         volume.run(&lun, &cdb, &data);
         // A CDB may be cut off behind its operation code.
-        let is_told_once = cdb[0] == 0x84 && cdb.get(1).is_none_or(|action| TOLD_ONCE.contains(action));
+        let is_told_once = cdb[0] == 0x84 && cdb.get(1).is_some_and(|action| TOLD_ONCE.contains(action));
         if TELLING.contains(&cdb[0]) && !is_told_once {
             tells_nothing_stale(&lun, &mut volume, &cdb, data.len());
         }

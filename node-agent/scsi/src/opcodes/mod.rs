@@ -12,10 +12,29 @@ pub use report::{OpcodeReport, Selection};
 pub(crate) use report::{parse_report_opcodes, parse_report_tmfs, report_opcodes, report_tmfs};
 pub use table::OPCODES;
 
-pub use crate::support::{Need, Support};
+pub use crate::support::Support;
 
 use crate::cdb::Cdb;
 use crate::{Op, Sense, asc};
+
+/// What a LUN must have for a command to be supported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing: every LUN has it.
+    Nothing,
+    /// Storage that can give space back.
+    Discard,
+    /// Storage that can write several blocks as one.
+    Atomic,
+    /// Target port groups whose state is reported.
+    PortGroups,
+    /// Target port groups whose state initiators may set.
+    ExplicitPortGroups,
+    /// LIO's core, which always answers it for us.
+    Core,
+    /// LIO's core, where it emulates reservations for this LUN.
+    CoreReservations,
+}
 
 /// One command.
 #[derive(Debug)]
@@ -42,7 +61,14 @@ impl Opcode {
     /// Whether a LUN with these facts supports it.
     #[must_use]
     pub fn is_supported(&self, support: Support) -> bool {
-        support.meets(self.need)
+        match self.need {
+            Need::Nothing | Need::Core => true,
+            Need::Discard => support.discard,
+            Need::Atomic => support.atomic,
+            Need::PortGroups => support.port_groups,
+            Need::ExplicitPortGroups => support.explicit_port_groups,
+            Need::CoreReservations => support.reservations,
+        }
     }
 
     /// Whether LIO's core answers it, so that it never reaches this room.

@@ -67,6 +67,9 @@ impl Drafts {
 
     /// Has noted, from now on, what their LUNs write, where it is not yet.
     pub(super) async fn watch(self, pausers: &Pausers, patience: Duration) -> Result<Self, Trouble> {
+        if self.0.iter().all(|part| part.lun.is_none() || part.watched.is_some()) {
+            return Ok(self);
+        }
         let (mut drafts, sizes) = spawn_blocking(move || self.measure()).await.map_err(|error| not_taken(&error))??;
         for (part, size) in drafts.0.iter_mut().zip(sizes) {
             let (Some(uid), None) = (&part.lun, &part.watched) else { continue };
