@@ -110,8 +110,10 @@ fn holds(lun: &Lun, before: &Told, now: &Told) {
     }
     if before.current != now.current {
         let kept = *lun.kept.borrow().last().expect("what changes is kept");
-        let page = |code: u8, byte: usize| Told::by(lun, (code, 0)).current[byte];
-        let told = (page(0x08, 2) & 0x04 != 0, page(0x0a, 2) & 0x04 != 0, page(0x0a, 4) & 0x08 != 0);
-        assert_eq!((kept.write_cache, kept.descriptor_sense, kept.software_write_protect), told);
+        let (caching, control) = (Told::by(lun, (0x08, 0)), Told::by(lun, (0x0a, 0)));
+        let told = (caching.current[2] & 0x04 != 0, control.current[2] & 0x04 != 0, control.current[4] & 0x08 != 0);
+        // Without a cache WCE is told as zero, and cannot change, whatever is kept of it.
+        let write_cache = kept.write_cache && caching.changeable[2] & 0x04 != 0;
+        assert_eq!((write_cache, kept.descriptor_sense, kept.software_write_protect), told);
     }
 }
