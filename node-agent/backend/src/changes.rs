@@ -34,10 +34,15 @@ impl Changes {
     /// Notes that these bytes were written to. What is behind the volume's old end is not noted: all of it is new.
     pub fn note(&self, at: u64, len: u64) {
         let end = at.saturating_add(len).min(self.size);
-        for part in at / self.part..end.div_ceil(self.part) {
-            if let Some(word) = word_of(part).and_then(|word| self.noted.get(word)) {
-                word.fetch_or(1 << (part % 64), Ordering::AcqRel);
+        let mut parts = at / self.part..end.div_ceil(self.part);
+        while !parts.is_empty() {
+            // A word at a time: a discard may be of the whole volume.
+            let in_word = parts.start % 64;
+            let count = (64 - in_word).min(parts.end - parts.start);
+            if let Some(word) = word_of(parts.start).and_then(|word| self.noted.get(word)) {
+                word.fetch_or(u64::MAX >> (64 - count) << in_word, Ordering::AcqRel);
             }
+            parts.start += count;
         }
     }
 
@@ -86,6 +91,16 @@ mod tests {
         let wanted = [0..2 * LEAST, 63 * LEAST..65 * LEAST, 200 * LEAST..200 * LEAST + 512];
         assert_eq!(changes.take(0), wanted);
         assert!(changes.take(0).is_empty());
+    }
+
+    #[test]
+    fn a_whole_volume_may_be_noted_at_once_or_from_any_part_to_any_other() {
+        let parts = 3 * 64 + 5;
+        for (from, to) in [(0, parts), (1, 2), (63, 64), (63, 65), (64, 128), (5, 130), (190, parts)] {
+            let changes = Changes::of(parts * LEAST);
+            changes.note(from * LEAST, (to - from) * LEAST);
+            assert_eq!(changes.take(0), one(from * LEAST, to * LEAST));
+        }
     }
 
     #[test]

@@ -100,9 +100,9 @@ impl Draft for Copy {
     fn take(&mut self, ranges: &[Range<u64>]) -> Result<(), PoolError> {
         let size = self.source_size()?;
         let taken = ranges.iter().try_for_each(|range| {
-            // What was the end, in the middle of a block, may be no more: the volume has grown.
-            let end = range.end.next_multiple_of(LEAST).min(size);
-            self.take_range(&(range.start..end))
+            // Whole blocks of any file system. What was the end, in the middle of one, may be no more: the volume has grown.
+            let (start, end) = (range.start - range.start % LEAST, range.end.next_multiple_of(LEAST));
+            self.take_range(&(start..end.min(size)))
         });
         taken.map_err(|error| refused(self.making.root(), error))?;
         self.taken = true;

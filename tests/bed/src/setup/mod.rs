@@ -1,12 +1,13 @@
 //! Set-up: from a fresh Debian 12 machine to a ground that beds can stand on.
 //!
-//! Five steps, each of which looks first and does only what is missing: Debian packages, two kernels (unpacked, not
-//! installed), a base for container images, the control plane's programs (built from pinned Go modules) and a trial of
-//! KVM. Running it again costs milliseconds and needs no network. Two set-ups at once wait for each other. The host is
+//! Six steps, each of which looks first and does only what is missing: Debian packages, two kernels and a QEMU (unpacked,
+//! not installed), a base for container images, the control plane's programs (built from pinned Go modules) and a trial
+//! of KVM. Running it again costs milliseconds and needs no network. Two set-ups at once wait for each other. The host is
 //! changed by the packages alone, and no service is started by them.
 
 mod apt;
 mod base_image;
+mod emulator;
 mod kernels;
 mod kvm;
 pub(crate) mod mirror;
@@ -25,13 +26,14 @@ pub(crate) use packages::finish as finish_installing;
 
 pub use base_image::NAME as BASE_IMAGE;
 pub use kernels::{Kernel, KernelFiles};
-pub use kvm::Accelerator;
+pub use kvm::{Accelerator, COUNTED_PROCESSOR};
 pub use programs::Extent;
 
 /// What set-up made: all that a bed needs.
 #[derive(Debug, Clone)]
 pub struct Ground {
     layout: Layout,
+    emulator: PathBuf,
     accelerator: Accelerator,
 }
 
@@ -51,8 +53,9 @@ impl Ground {
             let rest = Ground::without_programs(layout, extent);
             programs.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).and(rest)
         })?;
-        let accelerator = kvm::ensure(layout)?;
-        Ok(Ground { layout: layout.clone(), accelerator })
+        let emulator = emulator::ensure(layout)?;
+        let accelerator = kvm::ensure(layout, &emulator)?;
+        Ok(Ground { layout: layout.clone(), emulator, accelerator })
     }
 
     fn without_programs(layout: &Layout, extent: Extent) -> Result<()> {
@@ -74,6 +77,12 @@ impl Ground {
     #[must_use]
     pub fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// The QEMU that VMs run in.
+    #[must_use]
+    pub fn emulator(&self) -> &Path {
+        &self.emulator
     }
 
     /// How VMs run here.

@@ -5,7 +5,7 @@
 
 use super::{Vm, initramfs};
 use crate::bed::{Bed, Guest, HOST_IPV4};
-use crate::setup::{Accelerator, KernelFiles};
+use crate::setup::{COUNTED_PROCESSOR, KernelFiles};
 use crate::vm::VmSpec;
 use crate::{Result, host};
 use anyhow::Context;
@@ -21,7 +21,7 @@ pub fn log(bed: &Bed, name: &str) -> PathBuf {
 /// Starts a VM and returns at once.
 pub fn start(bed: &Bed, spec: &VmSpec, guest: &Guest, vm: &Vm) -> Result<Child> {
     let kernel = bed.ground().kernel(spec.chosen_kernel().unwrap_or(bed.kernel()))?;
-    let mut qemu = bed.command("qemu-system-x86_64");
+    let mut qemu = bed.command(bed.ground().emulator());
     machine(&mut qemu, bed, spec);
     qemu.arg("-kernel").arg(kernel.image()).arg("-initrd").arg(initramfs::ensure(&kernel)?);
     qemu.args(["-append", &kernel_arguments(&kernel, bed, spec, guest)]);
@@ -44,7 +44,7 @@ fn machine(qemu: &mut Command, bed: &Bed, spec: &VmSpec) {
     if spec.is_counting_instructions() {
         // While the guest idles its clock goes on with the host's, so that it does not outrun the network.
         qemu.args(["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=on"]);
-        qemu.args(["-cpu", Accelerator::Tcg.processor()]);
+        qemu.args(["-cpu", COUNTED_PROCESSOR]);
     } else {
         qemu.args(["-accel", accelerator.qemu(), "-cpu", accelerator.processor()]);
     }
