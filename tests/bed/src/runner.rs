@@ -38,6 +38,7 @@ pub struct Test {
     body: fn(&Context) -> Result<()>,
     kernels: Kernels,
     long: bool,
+    one_lane: bool,
 }
 
 /// On which kernels a run over several runs a test.
@@ -53,7 +54,7 @@ impl Test {
     /// A test named `name`; filters match parts of names.
     #[must_use]
     pub const fn new(name: &'static str, body: fn(&Context) -> Result<()>) -> Test {
-        Test { name, body, kernels: Kernels::Each, long: false }
+        Test { name, body, kernels: Kernels::Each, long: false, one_lane: false }
     }
 
     /// A test that boots no VM: a run over several kernels runs it once.
@@ -82,6 +83,18 @@ impl Test {
     pub const fn long(mut self) -> Test {
         self.long = true;
         self
+    }
+
+    /// No other lane runs tests of its room at the same time: what they share is so large that two of it starve each other.
+    #[must_use]
+    pub const fn in_one_lane(mut self) -> Test {
+        self.one_lane = true;
+        self
+    }
+
+    /// Whether it is [`Test::in_one_lane`].
+    pub(crate) fn is_in_one_lane(&self) -> bool {
+        self.one_lane
     }
 
     /// The same, on each kernel if that matters at all.

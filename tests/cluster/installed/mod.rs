@@ -15,49 +15,44 @@ mod snapshot_controller;
 mod snapshots;
 mod volumes;
 
-use lunette_bed::Test;
+use lunette_bed::{Context, Result, Test};
 
 /// All of them, in an order that matters for the last one only.
 pub const TESTS: &[Test] = &[
-    Test::new("installed::a_lun_is_served_by_an_agents_pod", served::a_lun_is_served_by_an_agents_pod).once(),
-    Test::new("installed::a_deleted_agents_pod_costs_no_io", served::a_deleted_agents_pod_costs_no_io).once(),
-    Test::new("installed::a_rollout_of_the_agents_costs_no_io", served::a_rollout_of_the_agents_costs_no_io).once(),
-    Test::new("installed::bytes_follow_a_claim_from_node_to_node", volumes::bytes_follow_a_claim).once(),
-    Test::new("installed::a_raw_block_volume_is_a_device", volumes::a_raw_block_volume_is_a_device).once(),
-    Test::new("installed::a_volume_grows_under_its_pod", volumes::a_volume_grows_under_its_pod).once(),
-    Test::new("installed::an_exclusive_claim_has_one_pod", volumes::an_exclusive_claim_has_one_pod).once(),
-    Test::new("installed::a_stateful_set_keeps_its_volumes", volumes::a_stateful_set_keeps_its_volumes).once(),
-    Test::new("installed::a_deleted_agent_costs_pods_nothing", volumes::a_deleted_agent_costs_pods_nothing).once(),
-    Test::new("installed::a_snapshot_comes_back_by_claims", snapshots::a_snapshot_comes_back_by_claims).once(),
-    Test::new("installed::a_pool_that_takes_no_snapshots_says_so", snapshots::a_pool_that_takes_none_says_so).once(),
-    Test::new("installed::a_group_of_two_nodes_is_of_one_instant", groups::a_group_of_two_nodes_is_of_one_instant)
-        .once(),
-    Test::new(
+    test("installed::a_lun_is_served_by_an_agents_pod", served::a_lun_is_served_by_an_agents_pod),
+    test("installed::a_deleted_agents_pod_costs_no_io", served::a_deleted_agents_pod_costs_no_io),
+    test("installed::a_rollout_of_the_agents_costs_no_io", served::a_rollout_of_the_agents_costs_no_io),
+    test("installed::bytes_follow_a_claim_from_node_to_node", volumes::bytes_follow_a_claim),
+    test("installed::a_raw_block_volume_is_a_device", volumes::a_raw_block_volume_is_a_device),
+    test("installed::a_volume_grows_under_its_pod", volumes::a_volume_grows_under_its_pod),
+    test("installed::an_exclusive_claim_has_one_pod", volumes::an_exclusive_claim_has_one_pod),
+    test("installed::a_stateful_set_keeps_its_volumes", volumes::a_stateful_set_keeps_its_volumes),
+    test("installed::a_deleted_agent_costs_pods_nothing", volumes::a_deleted_agent_costs_pods_nothing),
+    test("installed::a_snapshot_comes_back_by_claims", snapshots::a_snapshot_comes_back_by_claims),
+    test("installed::a_pool_that_takes_no_snapshots_says_so", snapshots::a_pool_that_takes_none_says_so),
+    test("installed::a_group_of_two_nodes_is_of_one_instant", groups::a_group_of_two_nodes_is_of_one_instant),
+    test(
         "installed::claims_of_two_nodes_are_snapshotted_together",
         groups::claims_of_two_nodes_are_snapshotted_together,
-    )
-    .once(),
-    Test::new("installed::helm_test_finds_the_right_disk", volumes::helm_test_finds_the_right_disk).once(),
-    Test::new("installed::a_node_that_reboots_keeps_its_volumes", outages::a_node_that_reboots_keeps_its_volumes)
-        .once()
+    ),
+    test("installed::helm_test_finds_the_right_disk", volumes::helm_test_finds_the_right_disk),
+    test("installed::a_node_that_reboots_keeps_its_volumes", outages::a_node_that_reboots_keeps_its_volumes).long(),
+    test("installed::a_node_that_is_cut_off_loses_its_volumes", outages::a_node_that_is_cut_off_loses_its_volumes)
         .long(),
-    Test::new("installed::a_node_that_is_cut_off_loses_its_volumes", outages::a_node_that_is_cut_off_loses_its_volumes)
-        .once()
+    test("installed::restarts_while_volumes_come_and_go_cost_time_only", restarts::restarts_while_volumes_come_and_go)
         .long(),
-    Test::new(
-        "installed::restarts_while_volumes_come_and_go_cost_time_only",
-        restarts::restarts_while_volumes_come_and_go,
-    )
-    .once()
-    .long(),
-    Test::new(
+    test(
         "installed::restarts_while_volumes_grow_cost_time_only",
         restarts::restarts_while_volumes_grow_and_are_snapshotted,
     )
-    .once()
     .long(),
-    Test::new("installed::fifty_claims_at_once_are_bound", figures::fifty_claims_at_once_are_bound).once().long(),
-    Test::new("installed::pods_with_new_volumes_run_soon", figures::pods_with_new_volumes_run_soon).once().long(),
-    Test::new("installed::the_oldest_api_has_volumes", oldest::the_oldest_api_has_volumes).once().long(),
-    Test::new("installed::nothing_is_left_after_an_uninstallation", gone::nothing_is_left).once(),
+    test("installed::fifty_claims_at_once_are_bound", figures::fifty_claims_at_once_are_bound).long(),
+    test("installed::pods_with_new_volumes_run_soon", figures::pods_with_new_volumes_run_soon).long(),
+    test("installed::the_oldest_api_has_volumes", oldest::the_oldest_api_has_volumes).long(),
+    test("installed::nothing_is_left_after_an_uninstallation", gone::nothing_is_left),
 ];
+
+/// What they share is a cluster with pods on two emulated nodes, which keep half a processor busy when nothing happens.
+const fn test(name: &'static str, body: fn(&Context) -> Result<()>) -> Test {
+    Test::new(name, body).once().in_one_lane()
+}

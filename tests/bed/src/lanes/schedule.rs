@@ -1,8 +1,8 @@
 //! Which test a lane runs next.
 //!
 //! Tests of one room (`vm::`, `cluster::`, ...) on one kernel share what is slow to make, so a lane stays with them
-//! while there are any, and goes where no other lane is when there are none. Rooms are listed from the ground up, the
-//! later the longer, so the last go first: the lanes should end together.
+//! while there are any, and goes where no other lane is when there are none. Some rooms are one lane's alone. Rooms are
+//! listed from the ground up, the later the longer, so the last go first: the lanes should end together.
 
 use crate::runner::{self, Due, Test};
 use crate::setup::Kernel;
@@ -19,6 +19,8 @@ struct Group {
     room: &'static str,
     kernel: Kernel,
     taken: bool,
+    /// Whether it is left to the lane that took it.
+    one_lane: bool,
     left: VecDeque<Due>,
 }
 
@@ -35,8 +37,8 @@ impl Schedule {
         match self.groups.iter_mut().find(|group| group.is(room, due.kernel)) {
             Some(group) => group.left.push_back(due),
             None => {
-                let left = VecDeque::from([due]);
-                self.groups.push(Group { room, kernel: due.kernel, taken: false, left });
+                let (one_lane, left) = (due.test.is_in_one_lane(), VecDeque::from([due]));
+                self.groups.push(Group { room, kernel: due.kernel, taken: false, one_lane, left });
             }
         }
     }
@@ -56,9 +58,9 @@ impl Schedule {
         group.left.pop_front()
     }
 
-    /// The last room that no lane took; if all are taken, the one with most left to run.
+    /// The last room that no lane took; if all are taken, the one with most left to run in which there is room for another.
     fn elsewhere(&self) -> Option<usize> {
-        let open = || self.groups.iter().enumerate().filter(|(_, group)| !group.left.is_empty());
+        let open = || self.groups.iter().enumerate().filter(|(_, group)| group.is_open());
         let untaken = open().filter(|(_, group)| !group.taken).max_by_key(|(_, group)| self.place(group.room));
         untaken.or_else(|| open().max_by_key(|(_, group)| group.left.len())).map(|(number, _)| number)
     }
@@ -72,6 +74,11 @@ impl Schedule {
 impl Group {
     fn is(&self, room: &str, kernel: Kernel) -> bool {
         self.room == room && self.kernel == kernel
+    }
+
+    /// Whether it has a test for a lane that has not run any of it.
+    fn is_open(&self) -> bool {
+        !(self.left.is_empty() || self.one_lane && self.taken)
     }
 }
 
@@ -129,5 +136,13 @@ mod tests {
         let first = schedule.next(None).expect("there are some");
         let helped = schedule.next(None).expect("the only group has two left");
         assert_ne!(first.test.name(), helped.test.name());
+    }
+
+    #[test]
+    fn what_is_one_lanes_is_left_to_it() {
+        let mut schedule = Schedule::new(&TESTS.map(Test::in_one_lane)[3..], &KERNELS[..1]);
+        let first = schedule.next(None).expect("there are some");
+        assert!(schedule.next(None).is_none(), "another lane runs tests of the same room");
+        assert!(schedule.next(Some(&first)).is_some());
     }
 }

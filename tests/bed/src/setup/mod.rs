@@ -85,6 +85,12 @@ impl Ground {
         &self.emulator
     }
 
+    /// The QEMU in which instructions are counted.
+    #[must_use]
+    pub fn counting_emulator(&self) -> &'static Path {
+        Path::new(emulator::PROGRAM)
+    }
+
     /// How VMs run here.
     #[must_use]
     pub fn accelerator(&self) -> Accelerator {

@@ -21,7 +21,9 @@ pub fn log(bed: &Bed, name: &str) -> PathBuf {
 /// Starts a VM and returns at once.
 pub fn start(bed: &Bed, spec: &VmSpec, guest: &Guest, vm: &Vm) -> Result<Child> {
     let kernel = bed.ground().kernel(spec.chosen_kernel().unwrap_or(bed.kernel()))?;
-    let mut qemu = bed.command(bed.ground().emulator());
+    let ground = bed.ground();
+    let emulator = if spec.is_counting_instructions() { ground.counting_emulator() } else { ground.emulator() };
+    let mut qemu = bed.command(emulator);
     machine(&mut qemu, bed, spec);
     qemu.arg("-kernel").arg(kernel.image()).arg("-initrd").arg(initramfs::ensure(&kernel)?);
     qemu.args(["-append", &kernel_arguments(&kernel, bed, spec, guest)]);
