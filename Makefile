@@ -3,8 +3,6 @@
 
 CARGO ?= cargo
 ENGINE ?= $(shell command -v docker || command -v podman || echo docker)
-# Which fuzzers there are to be: those of the rooms, or with `engine,agent` also the agent's.
-GAMES ?= engine
 # How many tests with VMs run side by side: most of a test is waiting.
 LANES ?= 3
 VERSION = $(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
@@ -40,15 +38,11 @@ build: ## the release binaries
 	$(CARGO) build --release --workspace
 
 fuzz: build fuzzers ## every fuzzer, LUNETTE_FUZZ_SECONDS each
-	$(BED) test --all fuzz:: --lanes 2
+	$(BED) test fuzz:: --lanes 2
 
-# The agent's games bring all that the agent is made of, which takes minutes to compile.
-test-all fuzz: GAMES = engine,agent
-test-all fuzz: export LUNETTE_FUZZ_SECONDS ?= 60
-
-fuzzers: ## the rooms' fuzzers, on stable Rust: the rooms are compiled once more, so that libFuzzer sees what an input reaches
+fuzzers: ## the fuzzers, on stable Rust: our own crates are compiled once more, so that libFuzzer sees what an input reaches
 	RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/tests/fuzz/watched" \
-	$(CARGO) build --release --package lunette-fuzz --features $(GAMES) --bins
+	$(CARGO) build --release --package lunette-fuzz --features engine,agent --bins
 
 lint: ## formatting, clippy with warnings denied, cargo-deny where it is installed
 	$(CARGO) fmt --all --check

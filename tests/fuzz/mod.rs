@@ -1,8 +1,7 @@
 //! The fuzzers, each for a while: libFuzzer looks for bytes that reach new code, beginning from those in `corpus`.
 //!
-//! The agent's are long tests, as the agent takes minutes to compile for them. What a fuzzer found in earlier runs it keeps
-//! in the bed's cache. An input that breaks something is kept too, and its name is in the failure; once the defect is
-//! mended, that input belongs into `corpus`, where every `cargo test` plays it.
+//! What a fuzzer found in earlier runs it keeps in the bed's cache. An input that breaks something is kept too, and its name is
+//! in the failure; once the defect is mended, that input belongs into `corpus`, where every `cargo test` plays it.
 
 use std::path::Path;
 use std::process::Command;
@@ -16,12 +15,12 @@ pub const TESTS: &[Test] = &[
     Test::without_vm("fuzz::commands_of_every_kind", |context| search(context, "commands")),
     Test::without_vm("fuzz::mode_select", |context| search(context, "mode")),
     Test::without_vm("fuzz::parameter_lists", |context| search(context, "lists")),
-    Test::without_vm("fuzz::manifests", |context| search(context, "manifests")).long(),
-    Test::without_vm("fuzz::calls_of_csi", |context| search(context, "calls")).long(),
+    Test::without_vm("fuzz::manifests", |context| search(context, "manifests")),
+    Test::without_vm("fuzz::calls_of_csi", |context| search(context, "calls")),
 ];
 
 /// How long each of them searches, unless `LUNETTE_FUZZ_SECONDS` says otherwise.
-const SECONDS: &str = "15";
+const SECONDS: &str = "60";
 /// One input that takes longer than this hangs.
 const LONGEST_INPUT: u32 = 10;
 /// Bytes of the longest input.
@@ -31,7 +30,7 @@ fn search(context: &Context, name: &str) -> Result<()> {
     let layout = context.ground().layout();
     let program = layout.program(&format!("fuzz-{name}"));
     if !program.exists() {
-        bail!("{} is not built: use `make fuzzers`, with GAMES=engine,agent for those of the agent", program.display());
+        bail!("{} is not built: use `make fuzzers`", program.display());
     }
     let source = layout.checkout().join("tests/fuzz");
     let found = layout.cache().join("fuzz").join(name);

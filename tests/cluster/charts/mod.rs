@@ -2,6 +2,7 @@
 
 mod api;
 pub mod helm;
+mod prometheus;
 mod rendered;
 mod uninstall;
 
@@ -17,6 +18,11 @@ pub const TESTS: &[Test] = &[
     ),
     Test::without_vm("charts::the_plain_manifest_is_the_chart's", rendered::the_plain_manifest_is_the_charts),
     Test::without_vm("charts::each_value_does_what_it_did", rendered::each_value_does_what_it_did),
+    Test::without_vm("charts::prometheus_raises_each_alert", prometheus::prometheus_raises_each_alert),
+    Test::without_vm(
+        "charts::prometheus_understands_the_dashboards",
+        prometheus::prometheus_understands_the_dashboards,
+    ),
     Test::without_vm("charts::the_api_server_takes_it_all", api::the_api_server_takes_it_all),
     Test::without_vm("charts::only_agents_need_privileges", api::only_agents_need_privileges),
     Test::without_vm("charts::helm_installs_and_upgrades", api::helm_installs_and_upgrades),

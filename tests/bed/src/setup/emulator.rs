@@ -1,9 +1,8 @@
 //! QEMU, of a version that emulates fast.
 //!
-//! From 10.0 on it translates what kernels spend their time with (string instructions, flags) much better: an agent under
-//! emulation starts in a third of the time, and whole tests take a quarter less. Debian 12's own is 7.2. The program
-//! of its backports runs on the libraries and the firmware of that, so it alone is unpacked into the cache; nothing of
-//! it is installed.
+//! Debian 12's own is 7.2. In 10.0 an agent starts in a third of the time, and whole tests take a quarter less. The program
+//! of Debian's backports runs on the libraries and the firmware of Debian 12's, so it alone is unpacked into the cache;
+//! nothing of it is installed.
 //!
 //! Instructions are counted in the machine's own: the two count string instructions differently (a read of 4 KiB through
 //! a target has 2 thousand more in 10.0), and figures are to be compared with those of others, who have Debian's.
