@@ -7,10 +7,17 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use nix::sys::stat::{major, minor};
 
+use crate::machine::{LOOK_AGAIN, is_no_such_device};
 use crate::{Address, Disk, DiskError, Machine, Wwid};
+
+/// How long a new disk may take from having a device file until it can be opened: the kernel makes the file first
+/// (`device_add_disk`: `device_add`, and `bdev_add` after it).
+const OPENED_WITHIN: Duration = Duration::from_secs(2);
 
 /// A disk that cannot become another one's while this lives.
 #[derive(Debug)]
@@ -27,9 +34,8 @@ impl Machine {
     /// # Errors
     /// When it is not the one that is wanted, or none at all.
     pub fn hold(&self, path: &Path, want: &Wwid) -> Result<Held, DiskError> {
-        let failed = |error| DiskError::Io { what: "open", path: path.to_owned(), error };
-        let open = File::open(path).map_err(failed)?;
-        let about = open.metadata().map_err(failed)?;
+        let open = self.opened(path)?;
+        let about = open.metadata().map_err(|error| DiskError::Io { what: "look at", path: path.to_owned(), error })?;
         let gone = || DiskError::Gone { path: path.to_owned() };
         let number = Some(about.rdev()).filter(|_| about.file_type().is_block_device()).ok_or_else(gone)?;
         let found = self.numbered(number)?.ok_or_else(gone)?;
@@ -46,6 +52,28 @@ impl Machine {
             }
             None => Err(gone()),
         }
+    }
+
+    /// Opens a disk's device file, of a new disk as soon as that is possible.
+    fn opened(&self, path: &Path) -> Result<File, DiskError> {
+        let deadline = Instant::now() + OPENED_WITHIN;
+        loop {
+            match File::open(path) {
+                Err(error) if is_no_such_device(&error) && Instant::now() < deadline => {
+                    self.must_be_within_reach(path)?;
+                    sleep(LOOK_AGAIN);
+                }
+                opened => return opened.map_err(|error| DiskError::Io { what: "open", path: path.to_owned(), error }),
+            }
+        }
+    }
+
+    /// That the kernel has not given up the disk that has this device file, if there is one: it would not let it be opened.
+    fn must_be_within_reach(&self, path: &Path) -> Result<(), DiskError> {
+        let Ok(about) = fs::metadata(path) else { return Ok(()) };
+        let Some(disk) = self.numbered(about.rdev())? else { return Ok(()) };
+        let (_, state) = self.is_running(&disk);
+        if is_out_of_reach(&state) { Err(DiskError::Unreachable { path: path.to_owned(), state }) } else { Ok(()) }
     }
 
     /// The SCSI disk with that device number, as the kernel knows it; `None` if there is none.
@@ -91,6 +119,7 @@ fn is_out_of_reach(state: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
 
     use nix::sys::stat::makedev;
     use tempfile::TempDir;
@@ -133,6 +162,23 @@ mod tests {
         for (state, is) in [("running", false), ("blocked", true), ("transport-offline", true), ("offline", true)] {
             assert_eq!(is_out_of_reach(state), is, "{state}");
         }
+    }
+
+    #[test]
+    fn a_disk_whose_device_file_cannot_be_opened_yet_is_waited_for() {
+        let (root, machine) = machine();
+        let path = root.path().join("dev/sdy");
+        // Opened, a socket's file is ENXIO, as a disk's is that the kernel has not finished.
+        let _socket = UnixListener::bind(&path).unwrap();
+        let finished = path.clone();
+        let finish = std::thread::spawn(move || {
+            sleep(5 * LOOK_AGAIN);
+            fs::rename(root.path().join("dev/sdb"), finished).unwrap();
+            root
+        });
+        let opened = machine.opened(&path).unwrap();
+        assert!(opened.metadata().unwrap().is_file());
+        finish.join().unwrap();
     }
 
     #[test]

@@ -13,7 +13,7 @@ use nix::fcntl::OFlag;
 use crate::{Address, Disk, DiskError, Expected, Wwid};
 
 /// How often it is looked whether a disk has come.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// sysfs counts a disk's size in these, whatever its blocks (`part_size_show`).
 const SECTOR: u64 = 512;
 
@@ -218,7 +218,8 @@ fn optional<T>(read: io::Result<T>, path: &Path) -> Result<Option<T>, DiskError>
     }
 }
 
-fn is_no_such_device(error: &io::Error) -> bool {
+/// ENXIO: there is no such disk, or none that can be opened.
+pub(crate) fn is_no_such_device(error: &io::Error) -> bool {
     error.raw_os_error().map(Errno::from_raw) == Some(Errno::ENXIO)
 }
 
