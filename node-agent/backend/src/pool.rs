@@ -109,8 +109,8 @@ pub trait Draft: Send {
 
     /// Takes these bytes of the source as they are now, and copies none: that takes as long as the file system has metadata
     /// of them to change. What is written to them later has to be taken again, so whoever wants the bytes of one instant
-    /// of a LUN takes the last of them while nobody writes. Ranges begin at multiples of 16 KiB, and end there or at
-    /// the source's end.
+    /// of a LUN takes the last of them while nobody writes. Ranges ascend, begin at multiples of 16 KiB, and end there or
+    /// at the source's end.
     ///
     /// # Errors
     /// Why they could not be taken: the draft is of no use any more.

@@ -98,12 +98,8 @@ impl Draft for Copy {
     }
 
     fn take(&mut self, ranges: &[Range<u64>]) -> Result<(), PoolError> {
-        let size = self.source_size()?;
-        let taken = ranges.iter().try_for_each(|range| {
-            // Whole blocks of any file system. What was the end, in the middle of one, may be no more: the volume has grown.
-            let (start, end) = (range.start - range.start % LEAST, range.end.next_multiple_of(LEAST));
-            self.take_range(&(start..end.min(size)))
-        });
+        let ranges = whole_blocks(ranges, self.source_size()?);
+        let taken = ranges.iter().try_for_each(|range| self.take_range(range));
         taken.map_err(|error| refused(self.making.root(), error))?;
         self.taken = true;
         Ok(())
@@ -117,6 +113,20 @@ impl Draft for Copy {
         let description = self.description.copied(self.size()?, &self.spec.owner);
         self.making.keep(&description)
     }
+}
+
+/// The ranges in whole blocks of any file system, of a source that has so many bytes; none of its bytes twice. What was its end, in
+/// the middle of a block, may be no more: it may have grown.
+fn whole_blocks(ranges: &[Range<u64>], size: u64) -> Vec<Range<u64>> {
+    let mut blocks: Vec<Range<u64>> = Vec::new();
+    for range in ranges {
+        let (start, end) = (range.start - range.start % LEAST, range.end.next_multiple_of(LEAST).min(size));
+        match blocks.last_mut().filter(|last| start <= last.end) {
+            Some(last) => last.end = last.end.max(end),
+            None => blocks.push(start..end),
+        }
+    }
+    blocks
 }
 
 /// Half as large after one that took longer than it may, and twice as large after one that took a fraction of that.
@@ -157,6 +167,18 @@ fn no_reflink(root: &Root) -> PoolError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_taken_is_whole_blocks_and_none_twice() {
+        let kib = |range: Range<u64>| range.start << 10..range.end << 10;
+        let blocks =
+            |ranges: &[Range<u64>]| whole_blocks(&ranges.iter().cloned().map(kib).collect::<Vec<_>>(), 200 << 10);
+        assert_eq!(blocks(&[16..32, 48..64]), [kib(0..64)], "of one block");
+        assert_eq!(blocks(&[16..32, 64..80]), [kib(0..128)], "of two that touch");
+        assert_eq!(blocks(&[0..16, 144..160]), [kib(0..64), kib(128..192)]);
+        assert_eq!(blocks(&[0..16, 192..200]), [kib(0..64), kib(192..200)], "the source ends within one");
+        assert!(blocks(&[]).is_empty());
+    }
 
     #[test]
     fn pieces_become_as_large_as_they_may_and_no_larger() {
