@@ -39,11 +39,7 @@ impl Machine {
         let gone = || DiskError::Gone { path: path.to_owned() };
         let number = Some(about.rdev()).filter(|_| about.file_type().is_block_device()).ok_or_else(gone)?;
         let found = self.numbered(number)?.ok_or_else(gone)?;
-        if let (false, state) = self.is_running(&found)
-            && is_out_of_reach(&state)
-        {
-            return Err(DiskError::Unreachable { path: path.to_owned(), state });
-        }
+        self.must_be_within_reach(path, &found)?;
         self.rescan(found.at)?;
         match self.numbered(number)? {
             Some(disk) if disk.wwid.as_ref() == Some(want) => Ok(Held { disk, _open: open }),
@@ -60,7 +56,10 @@ impl Machine {
         loop {
             match File::open(path) {
                 Err(error) if is_no_such_device(&error) && Instant::now() < deadline => {
-                    self.must_be_within_reach(path)?;
+                    // The kernel lets nobody open what it has given up.
+                    if let Some(disk) = self.shown_as(path)? {
+                        self.must_be_within_reach(path, &disk)?;
+                    }
                     sleep(LOOK_AGAIN);
                 }
                 opened => return opened.map_err(|error| DiskError::Io { what: "open", path: path.to_owned(), error }),
@@ -68,11 +67,14 @@ impl Machine {
         }
     }
 
-    /// That the kernel has not given up the disk that has this device file, if there is one: it would not let it be opened.
-    fn must_be_within_reach(&self, path: &Path) -> Result<(), DiskError> {
-        let Ok(about) = fs::metadata(path) else { return Ok(()) };
-        let Some(disk) = self.numbered(about.rdev())? else { return Ok(()) };
-        let (_, state) = self.is_running(&disk);
+    /// The disk that has this device file, open or not; `None` if there is none.
+    fn shown_as(&self, path: &Path) -> Result<Option<Disk>, DiskError> {
+        fs::metadata(path).map_or(Ok(None), |about| self.numbered(about.rdev()))
+    }
+
+    /// That a disk, with this device file, answers, or may soon.
+    fn must_be_within_reach(&self, path: &Path, disk: &Disk) -> Result<(), DiskError> {
+        let (_, state) = self.is_running(disk);
         if is_out_of_reach(&state) { Err(DiskError::Unreachable { path: path.to_owned(), state }) } else { Ok(()) }
     }
 
