@@ -25,7 +25,7 @@ impl Apt {
     }
 
     /// One `suite` of Debian alone, from the mirror that the machine uses.
-    pub fn of_suite(layout: &Layout, suite: &str) -> Result<Apt> {
+    fn of_suite(layout: &Layout, suite: &str) -> Result<Apt> {
         let home = layout.cache().join("apt").join(suite);
         for folder in ["lists/partial", "cache/archives/partial", "none"] {
             std::fs::create_dir_all(home.join(folder)).context("making a folder for apt")?;
@@ -41,6 +41,11 @@ impl Apt {
             format!("Dir::Cache={}/cache", home.display()),
         ];
         Ok(Apt { options, downloads: downloads(layout)? })
+    }
+
+    /// The backports of the machine's Debian alone.
+    pub fn of_backports(layout: &Layout) -> Result<Apt> {
+        Apt::of_suite(layout, &format!("{}-backports", mirror::codename()?))
     }
 
     /// `apt-get`, ready for a verb.
@@ -61,8 +66,16 @@ impl Apt {
         Ok(listing.lines().filter_map(|line| line.trim().strip_prefix("Depends: ")).map(str::to_owned).collect())
     }
 
+    /// Downloads `package` and unpacks its files into a folder, which is made for that.
+    pub fn unpack(&self, package: &str, into: &Path) -> Result<()> {
+        let archive = self.download(package)?;
+        std::fs::create_dir_all(into).with_context(|| format!("making a folder for {package}"))?;
+        host::run(Command::new("dpkg-deb").arg("--extract").arg(&archive).arg(into))?;
+        std::fs::remove_file(&archive).context("removing the downloaded package")
+    }
+
     /// Downloads `package` and returns its file.
-    pub fn download(&self, package: &str) -> Result<PathBuf> {
+    fn download(&self, package: &str) -> Result<PathBuf> {
         let mut get = self.get();
         // The sandbox user may not enter the checkout.
         get.args(["-o", "APT::Sandbox::User=root", "download", package]).current_dir(&self.downloads);

@@ -8,12 +8,11 @@
 //! a target has 2 thousand more in 10.0), and figures are to be compared with those of others, who have Debian's.
 
 use super::apt::Apt;
-use super::mirror;
 use crate::layout::Layout;
 use crate::progress::stage;
 use crate::{Result, host};
 use anyhow::Context;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The machine's own.
@@ -35,17 +34,13 @@ pub fn ensure(layout: &Layout) -> Result<PathBuf> {
     Ok(fast)
 }
 
-fn fetch(layout: &Layout, program: &PathBuf) -> Result<()> {
-    let apt = Apt::of_suite(layout, &format!("{}-backports", mirror::codename()?))?;
+fn fetch(layout: &Layout, program: &Path) -> Result<()> {
+    let apt = Apt::of_backports(layout)?;
     apt.update()?;
-    let archive = apt.download(PACKAGE)?;
-    let folder = layout.cache().join("qemu");
-    let unpacked = folder.join("unpacking");
-    std::fs::create_dir_all(&unpacked).context("making a folder for QEMU")?;
-    host::run(Command::new("dpkg-deb").arg("--extract").arg(&archive).arg(&unpacked))?;
+    let unpacked = program.with_file_name("unpacking");
+    apt.unpack(PACKAGE, &unpacked)?;
     std::fs::rename(unpacked.join("usr/bin").join(PROGRAM), program).context("naming the finished QEMU")?;
-    std::fs::remove_dir_all(&unpacked).context("removing the rest of QEMU's package")?;
-    std::fs::remove_file(&archive).context("removing the downloaded package")
+    std::fs::remove_dir_all(&unpacked).context("removing the rest of QEMU's package")
 }
 
 /// Of `QEMU emulator version 7.2.22 (Debian …)`.

@@ -5,7 +5,6 @@
 //! there is complete: it is made under another name and renamed at the end.
 
 use super::apt::Apt;
-use super::mirror;
 use crate::layout::Layout;
 use crate::progress::stage;
 use crate::{Result, host};
@@ -108,18 +107,15 @@ fn folder(layout: &Layout, kernel: Kernel) -> PathBuf {
 fn fetch(layout: &Layout, kernel: Kernel) -> Result<()> {
     let apt = match kernel {
         Kernel::V6_1 => Apt::of_the_machine(layout)?,
-        Kernel::V6_12 => Apt::of_suite(layout, &format!("{}-backports", mirror::codename()?))?,
+        Kernel::V6_12 => Apt::of_backports(layout)?,
     };
     apt.update()?;
     let package = image_package(&apt, kernel)?;
-    let archive = apt.download(&package)?;
     let finished = folder(layout, kernel);
     let unpacked = layout.cache().join("kernels").join(format!("{kernel}-unpacking"));
     remove_if_there(&unpacked)?;
-    std::fs::create_dir_all(&unpacked).context("making a folder for the kernel")?;
-    host::run(Command::new("dpkg-deb").arg("--extract").arg(&archive).arg(unpacked.join("package")))?;
+    apt.unpack(&package, &unpacked.join("package"))?;
     lay_out(&unpacked, package.trim_start_matches("linux-image-"))?;
-    std::fs::remove_file(&archive).context("removing the downloaded package")?;
     std::fs::rename(&unpacked, &finished).context("naming the finished kernel folder")
 }
 

@@ -47,21 +47,25 @@ impl Ground {
             bail!("set-up installs packages and makes network namespaces: run it as root");
         }
         let _alone = lock(&layout.cache().join("setup.lock"))?;
-        std::thread::scope(|scope| {
+        let emulator = std::thread::scope(|scope| {
             // The Go builds are long and need nothing of the rest.
             let programs = scope.spawn(|| programs::ensure(layout, extent));
             let rest = Ground::without_programs(layout, extent);
             programs.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).and(rest)
         })?;
-        let emulator = emulator::ensure(layout)?;
         let accelerator = kvm::ensure(layout, &emulator)?;
         Ok(Ground { layout: layout.clone(), emulator, accelerator })
     }
 
-    fn without_programs(layout: &Layout, extent: Extent) -> Result<()> {
+    /// The QEMU to run guests with.
+    fn without_programs(layout: &Layout, extent: Extent) -> Result<PathBuf> {
         packages::ensure(layout)?;
         kernels::ensure(layout)?;
-        if extent == Extent::ControlPlane { Ok(()) } else { base_image::ensure(layout) }
+        let emulator = emulator::ensure(layout)?;
+        if extent != Extent::ControlPlane {
+            base_image::ensure(layout)?;
+        }
+        Ok(emulator)
     }
 
     /// Installs Debian packages that only some runs need.
