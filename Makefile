@@ -42,7 +42,7 @@ fuzz: build fuzzers ## every fuzzer, LUNETTE_FUZZ_SECONDS each
 
 fuzzers: ## the fuzzers, on stable Rust: our own crates are compiled once more, so that libFuzzer sees what an input reaches
 	RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/tests/fuzz/watched" \
-	$(CARGO) build --release --package lunette-fuzz --features engine,agent --bins
+	$(CARGO) build --release --package lunette-fuzz --features engine --bins
 
 lint: ## formatting, clippy with warnings denied, cargo-deny where it is installed
 	$(CARGO) fmt --all --check

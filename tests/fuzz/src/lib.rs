@@ -8,11 +8,9 @@
 // Not in a build of its own tests: those of the bench are the SCSI room's.
 #![cfg(all(feature = "games", not(test)))]
 
-#[cfg(feature = "agent")]
 pub mod calls;
 pub mod commands;
 pub mod lists;
-#[cfg(feature = "agent")]
 pub mod manifests;
 pub mod mode;
 pub mod ring;
@@ -27,9 +25,7 @@ pub const GAMES: &[Game] = &[
     ("commands", commands::play),
     ("mode", mode::play),
     ("lists", lists::play),
-    #[cfg(feature = "agent")]
     ("manifests", manifests::play),
-    #[cfg(feature = "agent")]
     ("calls", calls::play),
 ];
 
