@@ -1,5 +1,6 @@
-//! The alerts, before Prometheus' own parser and evaluation: it takes them, raises each when it should, and none when all is
-//! well. `alerts.yaml` says what agents and the operator tell meanwhile; that they tell nothing else is for their own tests.
+//! Alerts and dashboards, before Prometheus' own parser and evaluation: it takes the rules, raises each alert when it should and
+//! none when all is well, and understands what the dashboards ask. `alerts.yaml` says what agents and the operator tell
+//! meanwhile; that there are such metrics is for the tests of those who tell them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
