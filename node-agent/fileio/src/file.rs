@@ -7,6 +7,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use lunette_backend::{Driver, Durability, Extent, IoErrorKind, Result, Space};
@@ -91,7 +92,7 @@ pub struct FileIo {
     queue: Queue,
     file: Arc<File>,
     layout: Layout,
-    policy: Policy,
+    policy: Rc<Policy>,
     /// Bytes of `O_DIRECT`'s alignment; `None` through the page cache.
     direct: Option<usize>,
     can_punch: Cell<bool>,
@@ -110,11 +111,12 @@ impl FileIo {
         let direct = direct_alignment(&layout, options)?;
         set_direct(&file, direct.is_some())?;
         let file = Arc::new(file);
+        let policy = Rc::new(Policy::new(direct.is_none(), &layout));
         Ok(Self {
-            queue: Queue::new(Arc::clone(&file), options.engine)?,
+            queue: Queue::new(Arc::clone(&file), options.engine, Rc::clone(&policy))?,
             file,
             layout,
-            policy: Policy::new(direct.is_none(), layout.resident),
+            policy,
             direct,
             can_punch: Cell::new(true),
             can_zero: Cell::new(true),

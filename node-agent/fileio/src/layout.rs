@@ -1,13 +1,14 @@
-//! What the kernel says of a file's memory and disk layout: whether and how `O_DIRECT` works on it, and
-//! whether it lives in memory.
+//! What the kernel says of a file's memory and disk layout: whether and how `O_DIRECT` works on it, whether
+//! it lives in memory, and whether its device has anything to wait for.
 //!
 //! `O_DIRECT` wants addresses, offsets and lengths in multiples that statx(2) reports since 6.1
 //! (`STATX_DIOALIGN`). An older kernel says nothing; a page is then enough on any device we know.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -25,6 +26,9 @@ pub struct Layout {
     pub direct: Option<u32>,
     /// Whether it is kept in memory for good (tmpfs, ramfs), so that nothing on it blocks.
     pub resident: bool,
+    /// Whether it lies on a device that neither has a queue of requests nor stands on another device, as far as the kernel tells: a
+    /// RAM disk, persistent memory.
+    pub unqueued: bool,
     /// Bytes of one block of the file system (`st_blksize`).
     pub block: u32,
 }
@@ -40,8 +44,24 @@ impl Layout {
         // A device node lies on a file system in memory; the device does not.
         let resident = regular && in_memory(fstatfs(file)?.filesystem_type());
         let direct = if takes_direct(file)? { alignment(&stat) } else { None };
-        Ok(Self { direct, resident, block: stat.stx_blksize })
+        Ok(Self { direct, resident, unqueued: is_unqueued(&device(&stat)), block: stat.stx_blksize })
     }
+}
+
+/// What sysfs has of the device that a file lies on, or that a device node stands for.
+fn device(stat: &libc::statx) -> PathBuf {
+    let node = u32::from(stat.stx_mode) & libc::S_IFMT == libc::S_IFBLK;
+    let (major, minor) =
+        if node { (stat.stx_rdev_major, stat.stx_rdev_minor) } else { (stat.stx_dev_major, stat.stx_dev_minor) };
+    PathBuf::from(format!("/sys/dev/block/{major}:{minor}"))
+}
+
+/// Drivers with requests have a directory `mq` of their queues, and stacked ones name what they stand on
+/// (Documentation/ABI/stable/sysfs-block); of a partition, the disk above it tells.
+fn is_unqueued(device: &Path) -> bool {
+    let disk = if device.join("partition").exists() { device.join("..") } else { device.to_owned() };
+    let mut below = fs::read_dir(disk.join("slaves")).into_iter().flatten();
+    disk.join("queue").exists() && !disk.join("mq").exists() && below.next().is_none()
 }
 
 fn in_memory(kind: FsType) -> bool {
@@ -98,6 +118,22 @@ fn statx(file: &File) -> io::Result<libc::statx> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_device_is_unqueued_without_requests_and_without_a_device_below_it() {
+        let sysfs = tempfile::tempdir().unwrap();
+        let made = |name: &str, parts: &[&str]| {
+            let device = sysfs.path().join(name);
+            parts.iter().for_each(|part| fs::create_dir_all(device.join(part)).unwrap());
+            is_unqueued(&device)
+        };
+        assert!(made("ram0", &["queue", "slaves"]));
+        assert!(!made("vda", &["queue", "slaves", "mq/0"]));
+        assert!(!made("dm-0", &["queue", "slaves/ram0"]));
+        assert!(made("ram0/ram0p1", &["partition"]));
+        assert!(!made("vda/vda1", &["partition"]));
+        assert!(!made("gone", &[]));
+    }
 
     #[test]
     fn a_file_in_memory_is_resident_and_a_device_node_is_not() {

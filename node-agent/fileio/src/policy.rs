@@ -8,11 +8,17 @@
 //! part of a page may have to read the rest first, and a kernel that throttles writers does so for a
 //! while. Two inline writes in a short time that took long are the sign of throttling (one may be an
 //! accident of scheduling): writes then go to the queue for a time, so that the LUN's reads go on. Files in memory (tmpfs) never block and are always done inline.
+//!
+//! `O_DIRECT` is queued, and so is what has to be durable at once. But a device of memory (a RAM disk, persistent memory) has a
+//! transfer done by the time it has been handed over, and then a queue is nothing but a detour. Such a device has no
+//! requests to wait for ([`Layout::unqueued`](crate::Layout)); once a row of transfers were over as soon as the ring had taken
+//! them, the next ones are done by plain calls, watched in the same way.
 
 use std::cell::Cell;
 
 use nix::time::{ClockId, clock_gettime};
 
+use crate::layout::Layout;
 use crate::request::Kind;
 
 /// Misses in a row after which inline reads are only sampled.
@@ -25,6 +31,8 @@ const SLOW_MS: u64 = 25;
 const SUSPICION_MS: u64 = 1000;
 /// How long writes stay off the LUN's thread after one was throttled.
 const COOL_DOWN_MS: u64 = 500;
+/// Transfers in a row that were over as soon as they had been handed over, and after which a device counts as prompt.
+const PROMPT: usize = 64;
 /// A page on every architecture we know has at least this many bytes.
 const PAGE: u64 = 4096;
 
@@ -53,22 +61,26 @@ impl Attempt {
 pub(crate) struct Policy {
     cached: bool,
     resident: bool,
+    unqueued: bool,
     nowait_reads: Cell<bool>,
     nowait_writes: Cell<bool>,
     misses: Cell<u8>,
+    prompt: Cell<usize>,
     suspected_until: Cell<u64>,
     throttled_until: Cell<u64>,
 }
 
 impl Policy {
-    /// `cached`: through the page cache; `resident`: in memory for good.
-    pub fn new(cached: bool, resident: bool) -> Self {
+    /// For a file that is used through the page cache or not.
+    pub fn new(cached: bool, layout: &Layout) -> Self {
         Self {
             cached,
-            resident: cached && resident,
+            resident: cached && layout.resident,
+            unqueued: layout.unqueued,
             nowait_reads: Cell::new(true),
             nowait_writes: Cell::new(true),
             misses: Cell::new(0),
+            prompt: Cell::new(0),
             suspected_until: Cell::new(0),
             throttled_until: Cell::new(0),
         }
@@ -78,7 +90,10 @@ impl Policy {
         if self.resident {
             return Attempt::Plain;
         }
-        if !self.cached || !self.nowait_reads.get() {
+        if !self.cached {
+            return self.direct();
+        }
+        if !self.nowait_reads.get() {
             return Attempt::Queue;
         }
         let misses = self.misses.get();
@@ -96,6 +111,7 @@ impl Policy {
         match self.misses.get() {
             _ if self.resident => Attempt::Plain,
             0 if self.cached && self.nowait_reads.get() => Attempt::NoWait,
+            _ if !self.cached => self.direct(),
             _ => Attempt::Queue,
         }
     }
@@ -123,8 +139,11 @@ impl Policy {
         if self.resident {
             return Attempt::Plain;
         }
-        if !self.cached || durable {
+        if durable {
             return Attempt::Queue;
+        }
+        if !self.cached {
+            return self.direct();
         }
         if self.nowait_writes.get() {
             return Attempt::NoWait;
@@ -133,20 +152,31 @@ impl Policy {
         if !whole_pages || self.throttled() { Attempt::Queue } else { Attempt::Timed }
     }
 
+    fn direct(&self) -> Attempt {
+        let prompt = self.unqueued && self.prompt.get() >= PROMPT;
+        if prompt && !self.throttled() { Attempt::Timed } else { Attempt::Queue }
+    }
+
+    /// Notes that so many transfers, and nothing else, ran when they had been handed over, and how many of them were over by then.
+    pub fn handed_over(&self, transfers: usize, over: usize) {
+        let row = if over == transfers { self.prompt.get().saturating_add(transfers) } else { 0 };
+        self.prompt.set(row);
+    }
+
     /// Syncing and the like: only where it is a matter of memory.
     pub fn sync(&self) -> Attempt {
         if self.resident { Attempt::Plain } else { Attempt::Queue }
     }
 
-    /// Runs a write and notes how long it took.
-    pub fn timed<T>(&self, write: impl FnOnce() -> T) -> T {
+    /// Runs a transfer and notes how long it took.
+    pub fn timed<T>(&self, transfer: impl FnOnce() -> T) -> T {
         let began = coarse_ms();
-        let result = write();
-        self.write_took(began, coarse_ms());
+        let result = transfer();
+        self.took(began, coarse_ms());
         result
     }
 
-    fn write_took(&self, began: u64, ended: u64) {
+    fn took(&self, began: u64, ended: u64) {
         if ended.saturating_sub(began) < SLOW_MS {
             return;
         }
@@ -182,17 +212,50 @@ mod tests {
 
     const WRITE: Kind = Kind::Write { durable: false };
 
+    fn policy(cached: bool, resident: bool, unqueued: bool) -> Policy {
+        Policy::new(cached, &Layout { direct: Some(512), resident, unqueued, block: 4096 })
+    }
+
+    fn cached() -> Policy {
+        policy(true, false, false)
+    }
+
     #[test]
     fn direct_and_durable_operations_are_queued() {
-        let direct = Policy::new(false, false);
+        let direct = policy(false, false, false);
         assert_eq!(direct.read(), Attempt::Queue);
         assert_eq!(direct.write(0, 4096, false), Attempt::Queue);
-        assert_eq!(Policy::new(true, false).write(0, 4096, true), Attempt::Queue);
+        assert_eq!(cached().write(0, 4096, true), Attempt::Queue);
+    }
+
+    #[test]
+    fn a_device_of_memory_is_used_by_plain_calls_once_a_row_of_transfers_were_over_at_once() {
+        let memory = policy(false, false, true);
+        memory.handed_over(PROMPT - 1, PROMPT - 1);
+        assert_eq!((memory.read(), memory.read_at_once()), (Attempt::Queue, Attempt::Queue));
+        memory.handed_over(1, 1);
+        assert_eq!((memory.read(), memory.read_at_once()), (Attempt::Timed, Attempt::Timed));
+        assert_eq!((memory.write(512, 512, false), memory.write(0, 512, true)), (Attempt::Timed, Attempt::Queue));
+        memory.handed_over(8, 7);
+        assert_eq!(memory.read_at_once(), Attempt::Queue, "it kept one waiting");
+        let disk = policy(false, false, false);
+        disk.handed_over(PROMPT, PROMPT);
+        assert_eq!(disk.read_at_once(), Attempt::Queue, "its requests may hang");
+    }
+
+    #[test]
+    fn a_device_of_memory_that_became_slow_is_queued_for_a_time() {
+        let memory = policy(false, false, true);
+        memory.handed_over(PROMPT, PROMPT);
+        let now = coarse_ms() + 2 * SUSPICION_MS;
+        memory.took(now - SLOW_MS, now);
+        memory.took(now, now + SLOW_MS);
+        assert_eq!(memory.read_at_once(), Attempt::Queue);
     }
 
     #[test]
     fn memory_is_always_inline() {
-        let memory = Policy::new(true, true);
+        let memory = policy(true, true, false);
         assert_eq!(memory.read(), Attempt::Plain);
         assert_eq!(memory.write(1, 1, true), Attempt::Plain);
         assert_eq!(memory.sync(), Attempt::Plain);
@@ -200,7 +263,7 @@ mod tests {
 
     #[test]
     fn after_a_row_of_misses_one_read_in_eight_is_tried_until_one_hits() {
-        let policy = Policy::new(true, false);
+        let policy = cached();
         for _ in 0..MISSES {
             assert_eq!(policy.read(), Attempt::NoWait);
             policy.refused(Attempt::NoWait, Kind::Read);
@@ -213,7 +276,7 @@ mod tests {
 
     #[test]
     fn parts_of_pages_are_queued_where_nowait_is_unknown() {
-        let policy = Policy::new(true, false);
+        let policy = cached();
         assert_eq!(policy.write(512, 512, false), Attempt::NoWait);
         policy.no_nowait(WRITE);
         assert_eq!(policy.write(512, 512, false), Attempt::Queue);
@@ -222,21 +285,21 @@ mod tests {
 
     #[test]
     fn two_slow_writes_in_a_short_time_send_the_next_ones_to_the_queue() {
-        let policy = Policy::new(true, false);
+        let policy = cached();
         policy.no_nowait(WRITE);
         let now = coarse_ms() + 2 * SUSPICION_MS;
-        policy.write_took(now - SLOW_MS, now);
+        policy.took(now - SLOW_MS, now);
         assert_eq!(policy.write(0, 4096, false), Attempt::Timed, "one is an accident");
-        policy.write_took(now, now + SLOW_MS);
+        policy.took(now, now + SLOW_MS);
         assert_eq!(policy.write(0, 4096, false), Attempt::Queue);
     }
 
     #[test]
     fn slow_writes_far_apart_are_accidents() {
-        let policy = Policy::new(true, false);
+        let policy = cached();
         policy.no_nowait(WRITE);
         for began in [10_000, 12_000, 14_000] {
-            policy.write_took(began, began + SLOW_MS);
+            policy.took(began, began + SLOW_MS);
             assert_eq!(policy.write(0, 4096, false), Attempt::Timed);
         }
     }

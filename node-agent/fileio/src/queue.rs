@@ -10,6 +10,7 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::{Arc, Once};
 use std::task::{Context, Poll, Waker};
 
@@ -18,6 +19,7 @@ use lunette_iobuf::DataBuf;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::Engine;
+use crate::policy::Policy;
 use crate::request::Request;
 use crate::ring::Ring;
 use crate::table::Table;
@@ -27,6 +29,8 @@ use crate::workers::Workers;
 pub(crate) struct Queue {
     file: Arc<File>,
     engine: Engine,
+    /// Told how soon operations are over.
+    policy: Rc<Policy>,
     /// What there is to sleep on before the engine exists, and the workers' signal.
     signal: Arc<EventFd>,
     running: OnceCell<Running>,
@@ -42,6 +46,7 @@ struct Running {
 struct State {
     table: Table,
     device: Device,
+    policy: Rc<Policy>,
     /// Wakers to call once nothing is borrowed.
     woken: Vec<Waker>,
 }
@@ -52,9 +57,9 @@ enum Device {
 }
 
 impl Queue {
-    pub fn new(file: Arc<File>, engine: Engine) -> io::Result<Self> {
+    pub fn new(file: Arc<File>, engine: Engine, policy: Rc<Policy>) -> io::Result<Self> {
         let signal = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
-        Ok(Self { file, engine, signal: Arc::new(signal), running: OnceCell::new() })
+        Ok(Self { file, engine, policy, signal: Arc::new(signal), running: OnceCell::new() })
     }
 
     /// Runs `request` to its end and gives its buffer back.
@@ -92,12 +97,17 @@ impl Queue {
     fn ring(&self) -> io::Result<Running> {
         let ring = Ring::new(self.file.as_fd())?;
         let event = ring.event_fd()?;
-        Ok(Running::new(Device::Ring(Box::new(ring)), Some(event)))
+        Ok(self.run_by(Device::Ring(Box::new(ring)), Some(event)))
     }
 
     fn workers(&self) -> Running {
         let workers = Workers::new(Arc::clone(&self.file), Arc::clone(&self.signal));
-        Running::new(Device::Workers(workers), None)
+        self.run_by(Device::Workers(workers), None)
+    }
+
+    fn run_by(&self, device: Device, ring_event: Option<OwnedFd>) -> Running {
+        let state = State { table: Table::new(), device, policy: Rc::clone(&self.policy), woken: Vec::new() };
+        Running { state: RefCell::new(state), ring_event }
     }
 }
 
@@ -114,11 +124,6 @@ fn note_fallback(error: &io::Error) {
 }
 
 impl Running {
-    fn new(device: Device, ring_event: Option<OwnedFd>) -> Self {
-        let state = State { table: Table::new(), device, woken: Vec::new() };
-        Self { state: RefCell::new(state), ring_event }
-    }
-
     /// Does something with the state, and calls the wakers that this brought up when it is free again:
     /// a waker may poll, and so come back here.
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
@@ -145,8 +150,14 @@ impl State {
             return;
         }
         match &mut self.device {
-            Device::Ring(ring) => ring.submit(&mut self.table),
             Device::Workers(workers) => workers.submit(&mut self.table),
+            Device::Ring(ring) => {
+                let transfers = ring.submit(&mut self.table);
+                // Beside anything else that runs, what has ended says nothing of these.
+                if transfers == self.table.running() {
+                    self.policy.handed_over(transfers, ring.ended());
+                }
+            }
         }
     }
 

@@ -63,6 +63,11 @@ impl Request {
         Self { kind, at, len: buf.len() as u64, buf, done: 0, must_block: false }
     }
 
+    /// Whether it moves data.
+    pub fn is_transfer(&self) -> bool {
+        matches!(self.kind, Kind::Read | Kind::Write { .. })
+    }
+
     /// Where the next transfer begins in the file.
     pub fn position(&self) -> u64 {
         self.at + self.done as u64

@@ -53,31 +53,39 @@ impl Ring {
         }
     }
 
-    /// Starts everything that is queued, as far as the kernel takes it.
-    pub fn submit(&mut self, table: &mut Table) {
+    /// Starts everything that is queued, as far as the kernel takes it; how many reads and writes that were.
+    pub fn submit(&mut self, table: &mut Table) -> usize {
+        let mut transfers = 0;
         loop {
-            self.fill(table);
+            transfers += self.fill(table);
             if self.uring.submission().is_empty() {
-                return;
+                return transfers;
             }
             match self.uring.submit() {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     if !self.may_retry(table, &error) {
-                        return;
+                        return transfers;
                     }
                 }
             }
         }
     }
 
-    /// Builds entries for queued operations until the submission queue is full.
-    fn fill(&mut self, table: &mut Table) {
+    /// Operations that have ended and were not reaped yet.
+    pub fn ended(&mut self) -> usize {
+        self.uring.completion().len()
+    }
+
+    /// Builds entries for queued operations until the submission queue is full; how many of them are reads and writes.
+    fn fill(&mut self, table: &mut Table) -> usize {
+        let mut transfers = 0;
         let mut submission = self.uring.submission();
         while !submission.is_full() {
-            let Some(key) = table.start_next() else { return };
+            let Some(key) = table.start_next() else { break };
             let Some((request, segments)) = table.started(key) else { continue };
+            transfers += usize::from(request.is_transfer());
             let entry = entry(Fd(self.file), request, segments).user_data(u64::from(key));
             // SAFETY: the entry points to the segments of the slot's DataBuf and, with several, to the
             // list itself; the table neither frees nor moves either until this key's completion is
@@ -85,6 +93,7 @@ impl Ring {
             let pushed = unsafe { submission.push(&entry) };
             debug_assert!(pushed.is_ok());
         }
+        transfers
     }
 
     /// Whether to try again at once. The kernel is short of memory or of room for completions: if

@@ -307,7 +307,7 @@ fn cached_pages_of_a_disk_are_read_and_written_without_an_engine() {
 
 #[test]
 fn direct_io_is_used_only_where_the_volumes_blocks_fit() {
-    let layout = |direct| Layout { direct, resident: false, block: 4096 };
+    let layout = |direct| Layout { direct, resident: false, unqueued: false, block: 4096 };
     let ask = |direct, io, block_size| {
         direct_alignment(&layout(direct), FileOptions { engine: Engine::Auto, io, block_size })
     };
