@@ -280,6 +280,7 @@ impl FileIo {
     }
 
     /// The first transfer of an operation, if it is to be tried inline; else as if it had refused.
+    #[inline]
     fn attempt(&self, attempt: Attempt, kind: Kind, at: u64, buf: &DataBuf) -> Outcome {
         let transfer = || syscall::transfer(self.file.as_fd(), kind, at, buf, 0, attempt.flags());
         match attempt {
@@ -290,6 +291,7 @@ impl FileIo {
     }
 
     /// The same, where nothing is to be tried unless it may end at once.
+    #[inline]
     fn attempt_at_once(&self, attempt: Attempt, kind: Kind, at: u64, buf: &DataBuf) -> Option<Outcome> {
         (attempt != Attempt::Queue && self.takes(buf)).then(|| self.attempt(attempt, kind, at, buf))
     }

@@ -43,7 +43,7 @@ pub(crate) fn run(fd: BorrowedFd<'_>, request: &Request, flags: i32) -> Outcome 
     match request.kind {
         Kind::Read | Kind::Write { .. } => transfer(fd, request.kind, request.at, &request.buf, request.done, flags),
         // SAFETY: no memory is passed.
-        Kind::Sync => outcome(unsafe { libc::fdatasync(fd.as_raw_fd()) } as isize),
+        Kind::Sync => outcome(unsafe { libc::fdatasync(fd.as_raw_fd()) }),
         Kind::Allocate { mode } => allocate(fd, mode, request),
     }
 }
@@ -54,6 +54,7 @@ pub(crate) fn durable_flag(durable: bool) -> i32 {
 }
 
 /// Reads into or writes from `buf`, of which `done` bytes are done; its first byte lies at `at`.
+#[inline]
 pub(crate) fn transfer(fd: BorrowedFd<'_>, kind: Kind, at: u64, buf: &DataBuf, done: usize, flags: i32) -> Outcome {
     let (write, flags) = match kind {
         Kind::Write { durable } => (true, flags | durable_flag(durable)),
@@ -70,13 +71,13 @@ pub(crate) fn transfer(fd: BorrowedFd<'_>, kind: Kind, at: u64, buf: &DataBuf, d
     }
 }
 
-/// One segment without flags: the cheapest calls there are, since no list has to be copied in.
+/// One segment without flags: the cheapest calls there are, since no list has to be copied in. The C library's own would also
+/// prepare for the thread to be cancelled meanwhile.
 fn single(fd: BorrowedFd<'_>, segment: libc::iovec, position: i64, write: bool) -> Outcome {
     let (fd, base, len) = (fd.as_raw_fd(), segment.iov_base, segment.iov_len);
+    let call = if write { libc::SYS_pwrite64 } else { libc::SYS_pread64 };
     // SAFETY: the segment belongs to a DataBuf, which the caller borrows for the whole call.
-    outcome(unsafe {
-        if write { libc::pwrite64(fd, base, len, position) } else { libc::pread64(fd, base, len, position) }
-    })
+    outcome(unsafe { libc::syscall(call, fd, base, len, position) })
 }
 
 fn vectored(fd: BorrowedFd<'_>, segments: &[libc::iovec], position: i64, flags: i32, write: bool) -> Outcome {
@@ -96,15 +97,15 @@ fn vectored(fd: BorrowedFd<'_>, segments: &[libc::iovec], position: i64, flags: 
 fn allocate(fd: BorrowedFd<'_>, mode: i32, request: &Request) -> Outcome {
     let (at, len) = (offset(request.at)?, offset(request.len)?);
     // SAFETY: no memory is passed.
-    outcome(unsafe { libc::fallocate64(fd.as_raw_fd(), mode, at, len) } as isize)
+    outcome(unsafe { libc::fallocate64(fd.as_raw_fd(), mode, at, len) })
 }
 
 fn offset(value: u64) -> Result<i64, Errno> {
     i64::try_from(value).map_err(|_| Errno::EFBIG)
 }
 
-fn outcome(returned: isize) -> Outcome {
-    usize::try_from(returned).map_err(|_| Errno::last())
+fn outcome(returned: impl TryInto<usize>) -> Outcome {
+    returned.try_into().map_err(|_| Errno::last())
 }
 
 #[cfg(test)]

@@ -118,6 +118,7 @@ impl Default for Limits {
 impl Limits {
     /// MAXIMUM TRANSFER LENGTH, in blocks; at least one.
     #[must_use]
+    #[inline]
     pub fn transfer_blocks(&self, block: BlockSize) -> u32 {
         (self.max_transfer / block.bytes()).max(1)
     }

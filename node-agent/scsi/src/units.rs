@@ -13,6 +13,7 @@ pub struct BlockSize(u32);
 impl BlockSize {
     /// Takes a size in bytes; zero counts as one, so that dividing by it is always defined.
     #[must_use]
+    #[inline]
     pub fn new(bytes: u32) -> Self {
         Self(bytes.max(1))
     }

@@ -4,9 +4,12 @@
 //! LUN. It is made before the ring is attached, because a ring left by a dead agent must be reset in
 //! between: with the device already ours, nobody else's late I/O can follow. The events carry no data;
 //! what there is to do stands in the ring. (drivers/uio/uio.c; `tcmu_open`, `tcmu_irqcontrol` in TCU)
+//!
+//! Every batch sleeps and kicks, so these two calls go to the kernel directly: the C library's are points where a thread can be
+//! cancelled, and preparing for that costs as much as taking a command.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -16,6 +19,7 @@ use memmap2::{MmapOptions, MmapRaw};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::io::Errno as Failed;
 
 mod interrupt;
 
@@ -220,11 +224,11 @@ impl Device {
     /// [`DeviceError::Removed`] once the backstore is gone.
     pub fn consume(&self) -> Result<Option<u32>, DeviceError> {
         let mut count = [0; 4];
-        match (&self.file).read(&mut count) {
+        match rustix::io::read(&self.file, &mut count) {
             Ok(4) => Ok(Some(u32::from_ne_bytes(count))),
             Ok(_) => Err(DeviceError::Removed),
-            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),
-            Err(e) => Err(ended(e, Errno::EIO)),
+            Err(Failed::WOULDBLOCK | Failed::INTR) => Ok(None),
+            Err(e) => Err(ended(e, Failed::IO)),
         }
     }
 
@@ -235,12 +239,11 @@ impl Device {
     /// [`DeviceError::Removed`] once the backstore is gone.
     pub fn kick(&self) -> Result<(), DeviceError> {
         loop {
-            match (&self.file).write(&1u32.to_ne_bytes()) {
-                Ok(_) => return Ok(()),
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                // Never from UIO: a kick that could not be taken is a kick that is pending already.
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(e) => return Err(ended(e, Errno::EINVAL)),
+            match rustix::io::write(&self.file, &1u32.to_ne_bytes()) {
+                // What would block is never from UIO: a kick that could not be taken is a kick that is pending already.
+                Ok(_) | Err(Failed::WOULDBLOCK) => return Ok(()),
+                Err(Failed::INTR) => {}
+                Err(e) => return Err(ended(e, Failed::INVAL)),
             }
         }
     }
@@ -284,11 +287,8 @@ fn open_error(path: &Path, source: io::Error) -> DeviceError {
 }
 
 /// UIO fails with `removed` when its device is gone (EPIPE is the mock's way).
-fn ended(e: io::Error, removed: Errno) -> DeviceError {
-    match e.raw_os_error().map(Errno::from_raw) {
-        Some(errno) if errno == removed || errno == Errno::EPIPE => DeviceError::Removed,
-        _ => DeviceError::Io(e),
-    }
+fn ended(failed: Failed, removed: Failed) -> DeviceError {
+    if failed == removed || failed == Failed::PIPE { DeviceError::Removed } else { DeviceError::Io(failed.into()) }
 }
 
 fn attribute(path: &Path) -> Result<String, DeviceError> {

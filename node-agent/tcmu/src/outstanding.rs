@@ -56,6 +56,7 @@ impl Outstanding {
     }
 
     /// A ticket for `id`, or nothing if that id already waits for its answer, or has its buffers kept.
+    #[inline]
     pub fn issue(&mut self, id: u16) -> Option<Ticket> {
         let (word, bit) = place(id);
         if self.bits[word] & bit != 0 || self.kept.contains(&id) {
@@ -68,6 +69,7 @@ impl Outstanding {
 
     /// Takes a ticket back; what it is good for, or nothing if the ticket is of another ring or of a
     /// command that was abandoned.
+    #[inline]
     #[expect(clippy::needless_pass_by_value, reason = "consuming the ticket is the point")]
     pub fn redeem(&mut self, ticket: Ticket) -> Option<Redeemed> {
         let Ticket { epoch, id } = ticket;

@@ -166,7 +166,7 @@ fn a_removed_device_says_so_to_every_call() {
 
 #[test]
 fn uio_s_own_errors_mean_removed() {
-    assert!(matches!(ended(Errno::EIO.into(), Errno::EIO), DeviceError::Removed));
-    assert!(matches!(ended(Errno::EINVAL.into(), Errno::EINVAL), DeviceError::Removed));
-    assert!(matches!(ended(Errno::EINVAL.into(), Errno::EIO), DeviceError::Io(_)));
+    assert!(matches!(ended(Failed::IO, Failed::IO), DeviceError::Removed));
+    assert!(matches!(ended(Failed::INVAL, Failed::INVAL), DeviceError::Removed));
+    assert!(matches!(ended(Failed::INVAL, Failed::IO), DeviceError::Io(_)));
 }
