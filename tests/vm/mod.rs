@@ -21,6 +21,7 @@ mod libiscsi;
 mod local;
 mod losses;
 mod manifest;
+mod memory;
 mod orphans;
 mod power;
 mod pressure;
@@ -100,6 +101,7 @@ pub const TESTS: &[Test] = &[
         .once(),
     Test::new("vm::qemu_shares_a_lun_and_boots_from_it", qemu::qemu_shares_a_lun_and_boots_from_it).once(),
     Test::new("vm::fio_verifies_at_depth_32", verify::fio_verifies_at_depth_32).mostly_on(V6_1),
+    Test::new("vm::a_device_of_memory_is_used_by_plain_calls", memory::a_device_of_memory_is_used_by_plain_calls),
     Test::new("vm::metrics_agree_with_what_fio_did", figures::metrics_agree_with_what_fio_did).mostly_on(V6_1),
     Test::new(
         "vm::a_snapshot_is_of_one_instant_and_is_restored",
