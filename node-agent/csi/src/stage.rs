@@ -91,6 +91,17 @@ pub enum StageError {
         /// The disk's device file.
         disk: PathBuf,
     },
+    /// It is read-only here, and cannot be mounted as it is.
+    #[error(
+        "{} is read-only here, and cannot be mounted as it is ({error}). If it is a copy of a volume that was in use, its file system has to be mounted for writing once, which brings its journal to an end: make the copy with access mode ReadWriteOnce, have a pod use it, and claim a clone of it with ReadOnlyMany",
+        disk.display()
+    )]
+    Unfit {
+        /// The disk's device file.
+        disk: PathBuf,
+        /// What mount said.
+        error: HostError,
+    },
     /// The file system is broken.
     #[error("the file system on {} has faults that e2fsck does not mend by itself (status {status}): run `e2fsck {}` by hand. {said}", disk.display(), disk.display())]
     Broken {
@@ -121,6 +132,7 @@ impl Failure for StageError {
             | Self::Foreign { .. }
             | Self::OtherFileSystem { .. }
             | Self::EmptyAndReadOnly { .. }
+            | Self::Unfit { .. }
             | Self::Broken { .. } => Kind::Precondition,
         }
     }
@@ -289,8 +301,10 @@ impl<H: Host> Work<H> {
         let at = self.staging.volume();
         self.host.make_folder(&at)?;
         let options = file_system.options(flags, read_only);
-        done(self.host.as_ref(), &file_system.mount(&name, &at, &options))?;
-        Ok(())
+        match done(self.host.as_ref(), &file_system.mount(&name, &at, &options)) {
+            Err(error) if disk.read_only => Err(StageError::Unfit { disk: disk.path.clone(), error }),
+            outcome => Ok(outcome?),
+        }
     }
 
     /// The file system on the disk; made, if nothing is on it, or nothing but what an earlier attempt of ours left.

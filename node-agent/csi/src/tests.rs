@@ -341,6 +341,19 @@ async fn nothing_is_made_on_what_nobody_writes() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_mounted_read_only_says_what_it_may_lack() {
+    let bed = Bed::holding(Content::FileSystem(FileSystem::Xfs));
+    bed.world.state().disk.read_only = true;
+    bed.world.state().fails = Some(("mount", 32));
+    let refused = bed.stage_as(Mode::MultiNodeReaderOnly, mount("")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("has to be mounted for writing once"), "{refused}");
+    assert!(bed.world.is_clean());
+    bed.world.state().disk.read_only = false;
+    assert!(!bed.stage().await.unwrap_err().message().contains("for writing once"), "it is not why");
+}
+
+#[tokio::test]
 async fn a_lun_that_may_come_is_waited_for_and_the_next_call_goes_on() {
     let bed = Bed::new();
     bed.world.state().obstacle = Some(Obstacle::NotYet("coming".to_owned()));

@@ -6,6 +6,7 @@ mod client;
 mod figures;
 pub mod gone;
 mod groups;
+mod modes;
 mod oldest;
 mod outages;
 mod restarts;
@@ -24,7 +25,7 @@ pub const TESTS: &[Test] = &[
     test("installed::a_rollout_of_the_agents_costs_no_io", served::a_rollout_of_the_agents_costs_no_io),
     test("installed::bytes_follow_a_claim_from_node_to_node", volumes::bytes_follow_a_claim),
     test("installed::a_raw_block_volume_is_a_device", volumes::a_raw_block_volume_is_a_device),
-    test("installed::a_volume_grows_under_its_pod", volumes::a_volume_grows_under_its_pod),
+    test("installed::a_volume_grows_under_its_pod_and_without", volumes::a_volume_grows_under_its_pod_and_without),
     test("installed::an_exclusive_claim_has_one_pod", volumes::an_exclusive_claim_has_one_pod),
     test("installed::a_stateful_set_keeps_its_volumes", volumes::a_stateful_set_keeps_its_volumes),
     test("installed::a_deleted_agent_costs_pods_nothing", volumes::a_deleted_agent_costs_pods_nothing),
@@ -35,6 +36,10 @@ pub const TESTS: &[Test] = &[
         "installed::claims_of_two_nodes_are_snapshotted_together",
         groups::claims_of_two_nodes_are_snapshotted_together,
     ),
+    test("installed::an_ephemeral_volume_goes_with_its_pod", modes::an_ephemeral_volume_goes_with_its_pod),
+    test("installed::a_claim_that_many_read_is_read_on_two_nodes", modes::a_claim_that_many_read_is_read_on_two_nodes),
+    test("installed::a_raw_device_is_shared_by_two_nodes", modes::a_raw_device_is_shared_by_two_nodes),
+    test("installed::a_limit_changes_under_a_pod", modes::a_limit_changes_under_a_pod),
     test("installed::helm_test_finds_the_right_disk", volumes::helm_test_finds_the_right_disk),
     test("installed::a_node_that_reboots_keeps_its_volumes", outages::a_node_that_reboots_keeps_its_volumes).long(),
     test("installed::a_node_that_is_cut_off_loses_its_volumes", outages::a_node_that_is_cut_off_loses_its_volumes)
