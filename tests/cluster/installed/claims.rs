@@ -106,11 +106,42 @@ impl Installed {
         let claim = self.plane.get_json(["pvc", name, "-n", "prod"])?;
         self.plane.kubectl_must(["delete", "pvc", name, "-n", "prod", "--timeout=180s"])?;
         let Some(volume) = claim["spec"]["volumeName"].as_str() else { return Ok(()) };
+        self.wait_volume_gone(volume).with_context(|| format!("of claim {name}"))
+    }
+
+    /// Waits until a PersistentVolume and its Lun are gone.
+    pub fn wait_volume_gone(&self, volume: &str) -> Result<()> {
         for kind in ["pv", "lun"] {
             let gone = ["wait", "--for=delete", kind, volume, "-n", super::super::site::SYSTEM, "--timeout=180s"];
-            self.plane.kubectl_must(gone).with_context(|| format!("{kind} {volume} of claim {name}"))?;
+            self.plane.kubectl_must(gone).with_context(|| format!("{kind} {volume}"))?;
         }
         Ok(())
+    }
+
+    /// Changes what a claim asks for.
+    pub fn change_claim(&self, name: &str, spec: &Value) -> Result<()> {
+        let patch = json!({"spec": spec}).to_string();
+        self.plane.kubectl_must(["patch", "pvc", name, "-n", "prod", "--type=merge", "-p", &patch]).map(drop)
+    }
+
+    /// Asks for a claim to have another size.
+    pub fn resize_claim(&self, name: &str, size: &str) -> Result<()> {
+        self.change_claim(name, &json!({"resources": {"requests": {"storage": size}}}))
+    }
+
+    /// Waits until a claim has that size, its file system too.
+    pub fn wait_capacity(&self, name: &str, size: &str) -> Result<()> {
+        let grown = |claim: &Value| claim["status"]["capacity"]["storage"] == size;
+        self.plane.wait_for_json(["pvc", name, "-n", "prod"], PATIENCE, grown).map(drop)
+    }
+
+    /// Waits until one of the events that a field selector names says this.
+    pub fn wait_event(&self, selector: &str, says: &str) -> Result<()> {
+        let said = |events: &Value| {
+            let all = events["items"].as_array().cloned().unwrap_or_default();
+            all.iter().any(|event| event["message"].as_str().is_some_and(|message| message.contains(says)))
+        };
+        self.plane.wait_for_json(["events", "-A", "--field-selector", selector], PATIENCE, said).map(drop)
     }
 
     /// Waits until a claim has its volume; where it gets none, the error has what the claim's owner is told.
@@ -131,11 +162,15 @@ impl Installed {
         Ok(())
     }
 
+    /// The name of the volume of a claim that is bound: its PersistentVolume's, and its Lun's.
+    pub fn volume_of(&self, claim: &str) -> Result<String> {
+        let claim = self.plane.get_json(["pvc", claim, "-n", "prod"])?;
+        Ok(claim["spec"]["volumeName"].as_str().context("the claim is bound to no volume")?.to_owned())
+    }
+
     /// The Lun of a claim that is bound.
     pub fn lun_of(&self, claim: &str) -> Result<Value> {
-        let claim = self.plane.get_json(["pvc", claim, "-n", "prod"])?;
-        let volume = claim["spec"]["volumeName"].as_str().context("the claim is bound to no volume")?;
-        self.plane.get_json(["lun", volume, "-n", super::super::site::SYSTEM])
+        self.plane.get_json(["lun", &self.volume_of(claim)?, "-n", super::super::site::SYSTEM])
     }
 
     /// What a user would look at: the pod's events and its output.

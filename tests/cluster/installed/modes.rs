@@ -17,12 +17,9 @@ pub fn an_ephemeral_volume_goes_with_its_pod(context: &Context) -> Result<()> {
     pod["volumes"][0] = json!({"name": "volume", "ephemeral": {"volumeClaimTemplate": template}});
     site.start_pod("brief", None, pod)?;
     site.wait_pod("brief", "Succeeded")?;
-    let lun = site.lun_of("brief-volume")?;
+    let volume = site.volume_of("brief-volume")?;
     site.delete_pod("brief")?;
-    let name = lun["metadata"]["name"].as_str().unwrap_or_default();
-    let luns =
-        |list: &Value| list["items"].as_array().is_some_and(|all| all.iter().all(|l| l["metadata"]["name"] != name));
-    site.plane.wait_for_json(["luns", "-A"], PATIENCE, luns)?;
+    site.wait_volume_gone(&volume)?;
     let claims = site.plane.kubectl_must(["get", "pvc", "-n", "prod", "-o", "name"])?;
     ensure!(!claims.contains("brief-volume"), "{claims}");
     Ok(())
@@ -37,10 +34,9 @@ pub fn a_claim_that_many_read_is_read_on_two_nodes(context: &Context) -> Result<
     let mut copy = made_from("copy", "384Mi", json!({"kind": "PersistentVolumeClaim", "name": "book"}));
     copy["spec"]["accessModes"] = json!(["ReadOnlyMany"]);
     site.apply(&copy)?;
-    let script = format!("{CHECK}; if bb touch /volume/note; then echo written; exit 1; fi; {FOR_EVER}");
     let readers = [("reader-a", "node-a"), ("reader-b", "node-b")];
     for (pod, node) in readers {
-        site.start_pod(pod, Some(node), running(&script, "copy"))?;
+        site.start_pod(pod, Some(node), running(FOR_EVER, "copy"))?;
     }
     for (pod, _) in readers {
         site.wait_pod(pod, "Running")?;
@@ -61,12 +57,7 @@ pub fn a_claim_that_many_read_is_read_on_two_nodes(context: &Context) -> Result<
     copy["metadata"]["name"] = json!("draft");
     site.apply(&copy)?;
     site.start_pod("reader", Some("node-b"), running(CHECK, "draft"))?;
-    let told = |events: &Value| {
-        let all = events["items"].as_array().cloned().unwrap_or_default();
-        all.iter().any(|event| event["message"].to_string().contains("has to be mounted for writing once"))
-    };
-    let events = ["events", "-n", "prod", "--field-selector", "involvedObject.name=reader,reason=FailedMount"];
-    site.plane.wait_for_json(events, PATIENCE, told)?;
+    site.wait_event("involvedObject.name=reader,reason=FailedMount", "has to be mounted for writing once")?;
     for pod in ["reader", "author"] {
         site.delete_pod(pod)?;
     }
@@ -116,8 +107,7 @@ pub fn a_limit_changes_under_a_pod(context: &Context) -> Result<()> {
     let before = seconds_of_writing(&site)?;
     let mut took = Vec::new();
     for class in ["slow", "unlimited"] {
-        let patch = json!({"spec": {"volumeAttributesClassName": class}}).to_string();
-        site.plane.kubectl_must(["patch", "pvc", "paced", "-n", "prod", "--type=merge", "-p", &patch])?;
+        site.change_claim("paced", &json!({"volumeAttributesClassName": class}))?;
         let changed = |claim: &Value| claim["status"]["currentVolumeAttributesClassName"] == class;
         site.plane.wait_for_json(["pvc", "paced", "-n", "prod"], PATIENCE, changed)?;
         took.push(seconds_of_writing(&site)?);

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use lunette_bed::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::site::SYSTEM;
 use super::claims::{CHECK, FOR_EVER, WRITE, claim, running};
@@ -27,7 +27,7 @@ pub fn restarts_while_volumes_come_and_go(context: &Context) -> Result<()> {
     let site = context.shared(Installed::up)?;
     site.apply(&claim("shaken", |_| ()))?;
     site.run_pod("calm", Some("node-a"), running(WRITE, "shaken"))?;
-    let lun = site.lun_of("shaken")?["metadata"]["name"].as_str().context("a Lun has a name")?.to_owned();
+    let lun = site.volume_of("shaken")?;
     for (name, disturb) in DISTURBANCES {
         let pod = format!("shaken-{name}");
         site.start_pod(&pod, Some("node-b"), running(&format!("{CHECK}; {FOR_EVER}"), "shaken"))?;
@@ -56,14 +56,10 @@ pub fn restarts_while_volumes_grow_and_are_snapshotted(context: &Context) -> Res
     site.wait_pod("keeps-busy", "Running")?;
     for (step, (name, disturb)) in DISTURBANCES.into_iter().enumerate() {
         let size = format!("{}Mi", 416 + 32 * step);
-        let patch = json!({"spec": {"resources": {"requests": {"storage": size}}}}).to_string();
-        site.plane.kubectl_must(["patch", "pvc", "kept-busy", "-n", "prod", "--type=merge", "-p", &patch])?;
+        site.resize_claim("kept-busy", &size)?;
         site.snapshot(name, "kept-busy")?;
         disturb(&site).with_context(|| format!("{name} while a volume grows"))?;
-        let grown = |claim: &Value| claim["status"]["capacity"]["storage"] == size.as_str();
-        site.plane
-            .wait_for_json(["pvc", "kept-busy", "-n", "prod"], PATIENCE, grown)
-            .with_context(|| format!("{name} while a volume grew"))?;
+        site.wait_capacity("kept-busy", &size).with_context(|| format!("{name} while a volume grew"))?;
         site.wait_snapshot(name, |snapshot| snapshot["status"]["readyToUse"] == true)
             .with_context(|| format!("{name} while a volume was snapshotted"))?;
         site.delete_snapshot(name)?;

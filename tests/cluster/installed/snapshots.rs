@@ -99,12 +99,7 @@ pub fn a_pool_that_takes_none_says_so(context: &Context) -> Result<()> {
     let snapshot = site.wait_snapshot("never", refused)?;
     ensure!(snapshot["status"]["readyToUse"] == false, "{snapshot:#}");
     let content = snapshot["status"]["boundVolumeSnapshotContentName"].as_str().unwrap_or_default();
-    let warned = ["events", "-A", "--field-selector", &format!("type=Warning,involvedObject.name={content}")];
-    let noticed = |events: &Value| {
-        let all = events["items"].as_array().cloned().unwrap_or_default();
-        all.iter().any(|event| event["message"].as_str().is_some_and(|said| said.contains("takes no snapshots")))
-    };
-    site.plane.wait_for_json(warned, PATIENCE, noticed)?;
+    site.wait_event(&format!("type=Warning,involvedObject.name={content}"), "takes no snapshots")?;
     let luns = site.plane.kubectl_must(["get", "lunsnapshots", "-A", "-o", "name"])?;
     ensure!(luns.is_empty(), "{luns}");
     site.delete_snapshot("never")?;

@@ -1,6 +1,6 @@
 //! Volumes for pods: claims, the real sidecars, the real kubelets, and data that stay.
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use lunette_bed::{Context, Result};
 use serde_json::{Value, json};
 
@@ -57,34 +57,23 @@ pub fn a_volume_grows_under_its_pod_and_without(context: &Context) -> Result<()>
     site.wait_pod("grower", "Running")?;
     let mounts = site.in_pod("grower", "/bin/busybox grep ' /volume ' /proc/mounts")?;
     ensure!(mounts.contains(" xfs "), "{mounts}");
-    ask_for(&site, "grows", "768Mi")?;
-    has_capacity(&site, "grows", "768Mi")?;
+    site.resize_claim("grows", "768Mi")?;
+    site.wait_capacity("grows", "768Mi")?;
     let kib = site.in_pod("grower", "/bin/busybox df -k /volume | /bin/busybox awk 'END { print $2 }'")?;
     ensure!(kib.parse::<u64>()? > 600 << 10, "the file system has {kib} KiB");
     let said = site.in_pod("grower", "cd /volume && /bin/busybox sha256sum -c sum")?;
     ensure!(said.contains("data: OK"), "{said}");
     site.delete_pod("grower")?;
     // While no pod has it, the file system waits for the next one.
-    ask_for(&site, "grows", "1Gi")?;
-    let lun = site.lun_of("grows")?["metadata"]["name"].as_str().context("a Lun has a name")?.to_owned();
+    site.resize_claim("grows", "1Gi")?;
     let grown = |volume: &Value| volume["spec"]["capacity"]["storage"] == "1Gi";
-    site.plane.wait_for_json(["pv", &lun], PATIENCE, grown)?;
+    site.plane.wait_for_json(["pv", &site.volume_of("grows")?], PATIENCE, grown)?;
     let script = format!("{CHECK}; bb df -k /volume | bb awk 'END {{ print $2 }}'");
     let said = site.run_pod("grown", Some("node-b"), running(&script, "grows"))?;
     let kib: u64 = said.lines().last().unwrap_or_default().parse()?;
     ensure!(said.contains("data: OK") && kib > 900 << 10, "{said}");
-    has_capacity(&site, "grows", "1Gi")?;
+    site.wait_capacity("grows", "1Gi")?;
     site.delete_claim("grows")
-}
-
-fn ask_for(site: &Installed, claim: &str, size: &str) -> Result<()> {
-    let patch = json!({"spec": {"resources": {"requests": {"storage": size}}}}).to_string();
-    site.plane.kubectl_must(["patch", "pvc", claim, "-n", "prod", "--type=merge", "-p", &patch]).map(drop)
-}
-
-fn has_capacity(site: &Installed, claim: &str, size: &str) -> Result<()> {
-    let grown = |claim: &Value| claim["status"]["capacity"]["storage"] == size;
-    site.plane.wait_for_json(["pvc", claim, "-n", "prod"], PATIENCE, grown).map(drop)
 }
 
 /// A second pod of a ReadWriteOncePod claim waits for the first one's end.
