@@ -1,10 +1,12 @@
 //! Lanes: tests side by side, each lane a process of this program that is told one test after another.
 //!
-//! A test mostly waits: for a VM to boot, for a time to pass. Two at once take little longer than one. A process
-//! for each lane keeps what a process has to itself apart: what is printed, the beds to be cleared, a test that
-//! hangs. The lane is asked for a test by a line `KERNEL NAME` and answers with the test's own lines, then a verdict.
+//! A test mostly waits: for a VM to boot, for a time to pass. Two at once take little longer than one, as long as
+//! processors are not short: see [`turnstile`]. A process for each lane keeps what a process has to itself apart: what
+//! is printed, the beds to be cleared, a test that hangs. The lane is asked for a test by a line `KERNEL NAME` and
+//! answers with the test's own lines, then a verdict.
 
 mod schedule;
+mod turnstile;
 
 use crate::Result;
 use crate::runner::{self, Context, Due, Outcome, Report, Test};
@@ -16,6 +18,7 @@ use schedule::Schedule;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use turnstile::Turnstile;
 
 /// The verb of the command line that is [`serve`].
 pub const VERB: &str = "lane";
@@ -30,19 +33,21 @@ const VERDICT: char = '\u{1e}';
 pub fn run(tests: &[Test], kernels: &[Kernel], lanes: usize) -> Result<Report> {
     let schedule = Mutex::new(Schedule::new(tests, kernels));
     let report = Mutex::new(Report::default());
+    let turnstile = Turnstile::default();
     std::thread::scope(|scope| {
-        let running: Vec<_> = (0..lanes).map(|_| scope.spawn(|| follow(&schedule, &report))).collect();
+        let running: Vec<_> = (0..lanes).map(|_| scope.spawn(|| follow(&schedule, &turnstile, &report))).collect();
         running.into_iter().try_for_each(|lane| lane.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })?;
     Ok(report.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// One lane, until nothing is due.
-fn follow(schedule: &Mutex<Schedule>, report: &Mutex<Report>) -> Result<()> {
+fn follow(schedule: &Mutex<Schedule>, turnstile: &Turnstile, report: &Mutex<Report>) -> Result<()> {
     let mut lane: Option<Lane> = None;
     let mut last = None;
     loop {
         let Some(due) = lock(schedule).next(last.as_ref()) else { break };
+        let _passed = turnstile.pass();
         let running = match lane.take() {
             Some(lane) => lane,
             None => Lane::start()?,

@@ -5,7 +5,7 @@ use lunette_bed::Result;
 use lunette_bed::images::BUSYBOX;
 use serde_json::{Value, json};
 
-use super::site::{Installed, PATIENCE};
+use super::site::{Installed, PATIENCE, WITHIN};
 
 /// Where a pod has its volume.
 pub const MOUNT: &str = "/volume";
@@ -93,7 +93,7 @@ impl Installed {
 
     /// Deletes a pod and waits until it is gone.
     pub fn delete_pod(&self, name: &str) -> Result<()> {
-        self.plane.kubectl_must(["delete", "pod", name, "-n", "prod", "--timeout=180s"]).map(drop)
+        self.plane.kubectl_must(["delete", "pod", name, "-n", "prod", WITHIN]).map(drop)
     }
 
     /// Runs a script in a pod.
@@ -104,7 +104,7 @@ impl Installed {
     /// Deletes a claim, and waits until its volume's Lun is gone.
     pub fn delete_claim(&self, name: &str) -> Result<()> {
         let claim = self.plane.get_json(["pvc", name, "-n", "prod"])?;
-        self.plane.kubectl_must(["delete", "pvc", name, "-n", "prod", "--timeout=180s"])?;
+        self.plane.kubectl_must(["delete", "pvc", name, "-n", "prod", WITHIN])?;
         let Some(volume) = claim["spec"]["volumeName"].as_str() else { return Ok(()) };
         self.wait_volume_gone(volume).with_context(|| format!("of claim {name}"))
     }
@@ -112,7 +112,7 @@ impl Installed {
     /// Waits until a PersistentVolume and its Lun are gone.
     pub fn wait_volume_gone(&self, volume: &str) -> Result<()> {
         for kind in ["pv", "lun"] {
-            let gone = ["wait", "--for=delete", kind, volume, "-n", super::super::site::SYSTEM, "--timeout=180s"];
+            let gone = ["wait", "--for=delete", kind, volume, "-n", super::super::site::SYSTEM, WITHIN];
             self.plane.kubectl_must(gone).with_context(|| format!("{kind} {volume}"))?;
         }
         Ok(())

@@ -10,6 +10,9 @@ use super::site::{Installed, PATIENCE};
 
 /// Longer than any test lets I/O run.
 const LONG: Duration = Duration::from_secs(900);
+/// Commands a second of a writer: enough to notice a pause, and not all that an emulated node can do, which has pods
+/// to start meanwhile.
+const PACE: u32 = 200;
 
 impl Installed {
     /// Logs the client in; the disk that appears, found by its identity.
@@ -35,7 +38,7 @@ impl Installed {
         let script = format!(
             "rm -f /tmp/enough-{name}; round=0; until [ -e /tmp/enough-{name} ]; do round=$((round+1)); \
              fio --name=w --filename={disk} --ioengine=libaio --direct=1 --iodepth=16 --allow_file_create=0 \
-             --rw=randwrite --bs=4k --size=32M --io_size=4M --randseed=$round --verify=crc32c --verify_backlog=64 \
+             --rw=randwrite --bs=4k --size=32M --io_size=4M --rate_iops={PACE} --randseed=$round --verify=crc32c --verify_backlog=64 \
              --verify_fatal=1 --output-format=terse >/tmp/fio-{name} 2>&1 || {{ cat /tmp/fio-{name}; exit 1; }}; \
              done; echo rounds: $round"
         );

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::site::SYSTEM;
 use super::claims::{FOR_EVER, claim, running};
-use super::site::{Installed, PATIENCE};
+use super::site::{Installed, PATIENCE, WITHIN};
 
 const PODS: usize = 20;
 const CLAIMS: usize = 50;
@@ -60,7 +60,7 @@ pub fn fifty_claims_at_once_are_bound(context: &Context) -> Result<()> {
         took.as_secs_f64(),
         warnings(&site)?
     );
-    site.plane.kubectl_must(["delete", "pvc", "-n", "prod", "-l", "many=yes", "--timeout=240s"])?;
+    site.plane.kubectl_must(["delete", "pvc", "-n", "prod", "-l", "many=yes", WITHIN])?;
     let none = |luns: &Value| luns["items"].as_array().is_some_and(Vec::is_empty);
     site.plane.wait_for_json(["luns", "-n", SYSTEM], PATIENCE, none).map(drop)
 }

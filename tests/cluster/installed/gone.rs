@@ -4,7 +4,7 @@ use anyhow::ensure;
 use lunette_bed::{Context, Result};
 
 use super::super::site::{SYSTEM, patiently};
-use super::site::Installed;
+use super::site::{Installed, WITHIN};
 
 /// What Lunette makes on a node: targets, volumes, sockets for the kubelet, mounts, records and sessions.
 const LEFT: &str = "\
@@ -19,13 +19,13 @@ true";
 pub fn nothing_is_left(context: &Context) -> Result<()> {
     let site = context.shared(Installed::up)?;
     site.lun("last", None)?;
-    let uninstall = ["uninstall", "lunette", "--wait", "--timeout", "240s"];
+    let uninstall = ["uninstall", "lunette", "--wait", WITHIN];
     site.helm().run(uninstall)?.refused()?;
     let why = site.plane.kubectl_must(["logs", "-n", SYSTEM, "job/lunette-uninstall-check"])?;
     ensure!(why.contains("not uninstalled: there are") && why.contains("LunPools (fast, plain)"), "{why}");
     site.agents_are_ready()?;
-    site.plane.kubectl_must(["delete", "luns", "--all", "-n", "prod", "--timeout=120s"])?;
-    site.plane.kubectl_must(["delete", "lunpools", "--all", "--timeout=120s"])?;
+    site.plane.kubectl_must(["delete", "luns", "--all", "-n", "prod", WITHIN])?;
+    site.plane.kubectl_must(["delete", "lunpools", "--all", WITHIN])?;
     site.helm().run(uninstall)?.ok()?;
     nothing_is_left_on_nodes(&site)?;
     nothing_is_left_in_the_api(&site)

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::super::site::SYSTEM;
 use super::claims::claim;
-use super::site::{Installed, PATIENCE};
+use super::site::{Installed, PATIENCE, WITHIN};
 
 /// Instants under the writer; the pauses are shown.
 const INSTANTS: usize = 3;
@@ -46,8 +46,8 @@ pub fn a_group_of_two_nodes_is_of_one_instant(context: &Context) -> Result<()> {
     for lun in &luns {
         site.logout(lun)?;
     }
-    site.plane.kubectl_must(["delete", "lunsnapshots", "--all", "-n", "prod", "--timeout=120s"])?;
-    site.plane.kubectl_must(["delete", "luns", "order-a", "order-b", "-n", "prod", "--timeout=120s"]).map(drop)
+    site.plane.kubectl_must(["delete", "lunsnapshots", "--all", "-n", "prod", WITHIN])?;
+    site.plane.kubectl_must(["delete", "luns", "order-a", "order-b", "-n", "prod", WITHIN]).map(drop)
 }
 
 impl Installed {
@@ -93,7 +93,7 @@ pub fn claims_of_two_nodes_are_snapshotted_together(context: &Context) -> Result
     let members = site.plane.wait_for_json(["lunsnapshots", "-n", SYSTEM], PATIENCE, all_ready)?;
     let nodes = [0, 1].map(|member| members["items"][member]["status"]["node"].clone());
     ensure!(nodes[0] != nodes[1], "{members:#}");
-    site.plane.kubectl_must(["delete", "volumegroupsnapshot", "both", "-n", "prod", "--timeout=180s"])?;
+    site.plane.kubectl_must(["delete", "volumegroupsnapshot", "both", "-n", "prod", WITHIN])?;
     let none = |list: &Value| list["items"].as_array().is_some_and(Vec::is_empty);
     for kind in ["volumegroupsnapshotcontents", "volumesnapshotcontents", "lunsnapshots"] {
         site.plane.wait_for_json([kind, "-A"], PATIENCE, none)?;

@@ -5,7 +5,7 @@ use lunette_bed::{Context, Result, Vm};
 use serde_json::Value;
 
 use super::claims::{CHECK, FOR_EVER, WRITE, claim, running};
-use super::site::{Installed, PATIENCE};
+use super::site::{Installed, PATIENCE, WITHIN};
 
 /// Writes numbers one after another, each durable before the next; whenever it ends, `count` has one of them.
 const COUNT: &str = "cd /volume; n=0; while :; do n=$((n + 1)); echo $n > next; bb mv next count; bb sync; done";
@@ -73,7 +73,7 @@ fn the_other_node_has_it(site: &Installed) -> Result<u64> {
     };
     site.plane.wait_for_json(["node", "node-b"], PATIENCE, unknown)?;
     site.plane.kubectl_must(["taint", "node", "node-b", &format!("{OUT_OF_SERVICE}=nodeshutdown:NoExecute")])?;
-    site.plane.kubectl_must(["wait", "--for=delete", "pod", "before", "-n", "prod", "--timeout=240s"])?;
+    site.plane.kubectl_must(["wait", "--for=delete", "pod", "before", "-n", "prod", WITHIN])?;
     // What the lost node ran of Lunette has to start on the other one, too.
     site.controllers_are_ready()?;
     site.start_pod("after", Some("node-a"), running(&format!("{CHECK}; {FOR_EVER}"), "survives"))?;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::super::site::SYSTEM;
 use super::claims::{CHECK, FOR_EVER, WRITE, claim, running};
-use super::site::{Installed, PATIENCE};
+use super::site::{Installed, PATIENCE, WITHIN};
 
 /// Something restarts.
 type Disturb = fn(&Installed) -> Result<()>;
@@ -38,7 +38,7 @@ pub fn restarts_while_volumes_come_and_go(context: &Context) -> Result<()> {
         site.wait_pod(&pod, "Running").with_context(|| format!("{name} while a volume came"))?;
         site.plane.kubectl_must(["delete", "pod", &pod, "-n", "prod", "--wait=false"])?;
         disturb(&site).with_context(|| format!("{name} while a volume goes"))?;
-        let gone = ["wait", "--for=delete", "pod", &pod, "-n", "prod", "--timeout=240s"];
+        let gone = ["wait", "--for=delete", "pod", &pod, "-n", "prod", WITHIN];
         site.plane.kubectl_must(gone).with_context(|| format!("{name} while a volume went"))?;
         let left = |lun: &Value| lun["spec"]["initiators"].as_array().is_none_or(Vec::is_empty);
         site.plane.wait_for_json(["lun", &lun, "-n", SYSTEM], PATIENCE, left)?;
@@ -72,12 +72,12 @@ pub fn restarts_while_volumes_grow_and_are_snapshotted(context: &Context) -> Res
 
 fn pods_go(site: &Installed, name: &str) -> Result<()> {
     let label = format!("app.kubernetes.io/name={name}");
-    site.plane.kubectl_must(["delete", "pods", "-n", SYSTEM, "-l", &label, "--force", "--timeout=120s"]).map(drop)
+    site.plane.kubectl_must(["delete", "pods", "-n", SYSTEM, "-l", &label, "--force", WITHIN]).map(drop)
 }
 
 fn an_agent_goes(site: &Installed) -> Result<()> {
     let agent = site.agent_pod("node-b")?;
-    site.plane.kubectl_must(["delete", "pod", &agent, "-n", SYSTEM, "--force", "--timeout=120s"]).map(drop)
+    site.plane.kubectl_must(["delete", "pod", &agent, "-n", SYSTEM, "--force", WITHIN]).map(drop)
 }
 
 /// As after a crash; its supervisor starts it again, and it takes up the sessions that the kernel has.

@@ -1,10 +1,10 @@
 //! LUNs that pods serve, while the pods go and come.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use lunette_bed::{Context, GuestCommand, Result};
 
 use super::super::site::SYSTEM;
-use super::site::{Installed, PATIENCE};
+use super::site::{Installed, PATIENCE, WITHIN};
 
 pub fn a_lun_is_served_by_an_agents_pod(context: &Context) -> Result<()> {
     let site = context.shared(Installed::up)?;
@@ -29,7 +29,7 @@ pub fn a_deleted_agents_pod_costs_no_io(context: &Context) -> Result<()> {
     // Once in order, once as if it had crashed.
     for how in ["--grace-period=30", "--force"] {
         let old = site.agent_pod(node)?;
-        site.plane.kubectl_must(["delete", "pod", &old, "-n", SYSTEM, how, "--timeout=120s"])?;
+        site.plane.kubectl_must(["delete", "pod", &old, "-n", SYSTEM, how, WITHIN])?;
         site.agents_are_ready()?;
         ensure!(site.agent_pod(node)? != old, "the pod {old} is still there");
         site.io_goes_on(&writer)?;
@@ -49,18 +49,8 @@ pub fn a_rollout_of_the_agents_costs_no_io(context: &Context) -> Result<()> {
     let before = [site.agent_pod("node-a")?, site.agent_pod("node-b")?];
     let helm = site.helm();
     let chart = helm.chart("lunette");
-    helm.run([
-        "upgrade",
-        "lunette",
-        &chart,
-        "--reuse-values",
-        "--set",
-        "node.log=debug",
-        "--wait",
-        "--timeout",
-        "240s",
-    ])?
-    .ok()?;
+    let upgrade = ["upgrade", "lunette", &chart, "--reuse-values", "--set", "node.log=debug"];
+    helm.run(upgrade.into_iter().chain(["--wait", WITHIN]))?.ok().with_context(|| site.pods())?;
     site.agents_are_ready()?;
     for (node, old) in site.nodes.iter().zip(&before) {
         ensure!(site.agent_pod(node.name())? != *old, "the agent of {} was not replaced", node.name());

@@ -14,8 +14,9 @@ use super::super::site::{SYSTEM, pool};
 use super::snapshot_controller;
 
 /// How long what needs pods may take on an emulated machine that others use too.
-pub const PATIENCE: Duration = Duration::from_secs(240);
-const TIMEOUT: &str = "420s";
+pub const PATIENCE: Duration = Duration::from_secs(420);
+/// The same, as kubectl and Helm want it.
+pub const WITHIN: &str = "--timeout=420s";
 /// Where the nodes' data disk is mounted.
 const DATA: &str = "/var/lib/lunette";
 
@@ -174,7 +175,19 @@ impl Installed {
     }
 
     fn rolled_out(&self, workload: &str) -> Result<()> {
-        self.plane.kubectl_must(["rollout", "status", workload, "-n", SYSTEM, "--timeout", TIMEOUT]).map(drop)
+        let done = self.plane.kubectl_must(["rollout", "status", workload, "-n", SYSTEM, WITHIN]);
+        done.with_context(|| self.pods()).map(drop)
+    }
+
+    /// How nodes and pods are, and what was said of them last, for the error of a test that waited in vain.
+    pub fn pods(&self) -> String {
+        let tell = |arguments: &[&str]| {
+            let told = self.plane.kubectl_must(arguments.iter().copied());
+            told.unwrap_or_else(|error| format!("{error:#}"))
+        };
+        let events = tell(&["get", "events", "-A", "--sort-by=.lastTimestamp"]);
+        let last: Vec<&str> = events.lines().rev().take(12).collect();
+        format!("{}\n{}", tell(&["get", "nodes,pods", "-A", "-o", "wide", "--no-headers"]), last.join("\n"))
     }
 }
 

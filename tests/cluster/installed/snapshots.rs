@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::site::SYSTEM;
 use super::claims::{CHECK, FOR_EVER, WRITE, claim, running};
-use super::site::{Installed, PATIENCE};
+use super::site::{Installed, PATIENCE, WITHIN};
 
 /// Where the kinds of snapshots are.
 pub const SNAPSHOTS: &str = "snapshot.storage.k8s.io";
@@ -35,7 +35,7 @@ impl Installed {
 
     /// Deletes a VolumeSnapshot, and waits until nothing is left of it.
     pub fn delete_snapshot(&self, name: &str) -> Result<()> {
-        self.plane.kubectl_must(["delete", "volumesnapshot", name, "-n", "prod", "--timeout=180s"])?;
+        self.plane.kubectl_must(["delete", "volumesnapshot", name, "-n", "prod", WITHIN])?;
         let none = |list: &Value| list["items"].as_array().is_some_and(Vec::is_empty);
         self.plane.wait_for_json(["volumesnapshotcontents"], PATIENCE, none)?;
         self.plane.wait_for_json(["lunsnapshots", "-n", SYSTEM], PATIENCE, none).map(drop)

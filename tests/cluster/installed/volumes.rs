@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::site::SYSTEM;
 use super::claims::{CHECK, DEVICE, FOR_EVER, WRITE, claim, running, running_raw};
-use super::site::{Installed, PATIENCE};
+use super::site::{Installed, PATIENCE, WITHIN};
 
 /// What a pod writes on one node another reads on the other: once where the LUN is served, once over the network.
 pub fn bytes_follow_a_claim(context: &Context) -> Result<()> {
@@ -115,16 +115,16 @@ pub fn a_stateful_set_keeps_its_volumes(context: &Context) -> Result<()> {
     let ready = |set: &Value| set["status"]["readyReplicas"] == 3;
     site.plane.wait_for_json(["statefulset", "db", "-n", "prod"], PATIENCE, ready)?;
     let old = site.plane.get_json(["pod", "db-1", "-n", "prod"])?["metadata"]["uid"].clone();
-    site.plane.kubectl_must(["delete", "pod", "db-1", "-n", "prod", "--timeout=180s"])?;
+    site.plane.kubectl_must(["delete", "pod", "db-1", "-n", "prod", WITHIN])?;
     let back = |pod: &Value| pod["metadata"]["uid"] != old && pod["status"]["phase"] == "Running";
     site.plane.wait_for_json(["pod", "db-1", "-n", "prod"], PATIENCE, back)?;
     for pod in ["db-0", "db-1", "db-2"] {
         let name = site.in_pod(pod, "/bin/busybox cat /volume/name")?;
         ensure!(name == pod, "{pod} has the volume of {name}");
     }
-    site.plane.kubectl_must(["delete", "statefulset", "db", "-n", "prod", "--timeout=180s"])?;
+    site.plane.kubectl_must(["delete", "statefulset", "db", "-n", "prod", WITHIN])?;
     for pod in ["db-0", "db-1", "db-2"] {
-        site.plane.kubectl_must(["wait", "--for=delete", "pod", pod, "-n", "prod", "--timeout=180s"])?;
+        site.plane.kubectl_must(["wait", "--for=delete", "pod", pod, "-n", "prod", WITHIN])?;
         site.delete_claim(&format!("data-{pod}"))?;
     }
     Ok(())
@@ -143,7 +143,7 @@ pub fn a_deleted_agent_costs_pods_nothing(context: &Context) -> Result<()> {
     site.wait_pod("worker", "Running")?;
     for node in ["node-a", "node-b"] {
         let old = site.agent_pod(node)?;
-        site.plane.kubectl_must(["delete", "pod", &old, "-n", SYSTEM, "--force", "--timeout=120s"])?;
+        site.plane.kubectl_must(["delete", "pod", &old, "-n", SYSTEM, "--force", WITHIN])?;
         site.agents_are_ready()?;
         let more = "cd /volume; n=$(/bin/busybox cat rounds); until [ \"$(/bin/busybox cat rounds)\" -gt $((n + 2)) ]; do /bin/busybox sleep 1; done";
         site.in_pod("worker", more)?;
@@ -156,7 +156,7 @@ pub fn a_deleted_agent_costs_pods_nothing(context: &Context) -> Result<()> {
 /// What the chart brings to try an installation with.
 pub fn helm_test_finds_the_right_disk(context: &Context) -> Result<()> {
     let site = context.shared(Installed::up)?;
-    let said = site.helm().run(["test", "lunette", "--timeout", "240s"])?.ok()?;
+    let said = site.helm().run(["test", "lunette", WITHIN])?.ok()?;
     ensure!(said.contains("Phase:") && said.contains("Succeeded"), "{said}");
     let left = site.plane.kubectl_must(["get", "pods,pvc,roles", "-n", SYSTEM, "-o", "name"])?;
     ensure!(!left.contains("lunette-test"), "{left}");
