@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 ENGINE ?= $(shell command -v docker || command -v podman || echo docker)
-# How many tests with VMs run side by side: most of a test is waiting.
+# How many tests with VMs run side by side at most: much of a test is waiting.
 LANES ?= 3
 VERSION = $(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 # Where cargo puts what it builds. Programs are run from there: `cargo run --package` would build their dependencies
