@@ -5,7 +5,7 @@ use lunette_bed::Result;
 use lunette_bed::images::BUSYBOX;
 use serde_json::{Value, json};
 
-use super::site::{Installed, PATIENCE, WITHIN};
+use super::site::{Installed, PATIENCE, WITHIN, told};
 
 /// Where a pod has its volume.
 pub const MOUNT: &str = "/volume";
@@ -182,8 +182,4 @@ impl Installed {
     fn events_of(&self, object: &str) -> String {
         told(self.plane.kubectl_must(["events", "-n", "prod", "--for", object]))
     }
-}
-
-fn told(said: Result<String>) -> String {
-    said.unwrap_or_else(|error| format!("{error:#}"))
 }

@@ -181,14 +181,16 @@ impl Installed {
 
     /// How nodes and pods are, and what was said of them last, for the error of a test that waited in vain.
     pub fn pods(&self) -> String {
-        let tell = |arguments: &[&str]| {
-            let told = self.plane.kubectl_must(arguments.iter().copied());
-            told.unwrap_or_else(|error| format!("{error:#}"))
-        };
-        let events = tell(&["get", "events", "-A", "--sort-by=.lastTimestamp"]);
+        let pods = told(self.plane.kubectl_must(["get", "nodes,pods", "-A", "-o", "wide", "--no-headers"]));
+        let events = told(self.plane.kubectl_must(["get", "events", "-A", "--sort-by=.lastTimestamp"]));
         let last: Vec<&str> = events.lines().rev().take(12).collect();
-        format!("{}\n{}", tell(&["get", "nodes,pods", "-A", "-o", "wide", "--no-headers"]), last.join("\n"))
+        format!("{pods}\n{}", last.join("\n"))
     }
+}
+
+/// What a program said, or why it could not: for the error of something else.
+pub fn told(said: Result<String>) -> String {
+    said.unwrap_or_else(|error| format!("{error:#}"))
 }
 
 /// The images of the checkout's Dockerfiles, with the programs as they are built now.

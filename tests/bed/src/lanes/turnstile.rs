@@ -5,8 +5,8 @@
 //! does not start a pod within minutes.
 
 use std::fs;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Threads that run or could, per processor, above which nobody begins: each gets two thirds of what it would use.
@@ -29,8 +29,7 @@ pub struct Passed<'a>(&'a Turnstile);
 impl Turnstile {
     /// Waits until no lane runs a test, or processors have time for another.
     pub fn pass(&self) -> Passed<'_> {
-        // Nothing is kept in it.
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = super::lock(&self.turn);
         while self.busy.load(Ordering::Relaxed) > 0 && is_crowded(runnable(), processors()) {}
         self.busy.fetch_add(1, Ordering::Relaxed);
         Passed(self)

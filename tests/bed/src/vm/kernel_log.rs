@@ -29,8 +29,8 @@ const TROUBLES: &[&str] = &[
 /// such flags out of nothing (EFLAGS 22941702, with bits that no processor has); no program in the guest can.
 const EMULATOR: &str = "exc_debug_kernel";
 
-/// Seen once in Linux 6.12, on a busy machine: the kernel's iSCSI initiator waits, in a work queue for times of scarce memory, for
-/// one that is not for such times, and warns of itself. Its removal of a disk does so, for power management
+/// Seen once in Linux 6.12, on a busy machine: the kernel's iSCSI initiator waits, in a work queue for times of scarce
+/// memory, for one that is not for such times, and warns of itself. Its removal of a disk does so, for power management
 /// (drivers/base/power/runtime.c, pm_runtime_remove), where that has something left to do. No target can make it.
 const WAITS: &str = "check_flush_dependency";
 /// What the queues of the initiator are called in such a warning's message.
@@ -43,42 +43,46 @@ const SCARCE: [&str; 2] = ["page allocation failure", "GFP_NOWAIT"];
 /// How many callers of a trace are shown.
 const CALLERS: usize = 12;
 
-/// The lines of `log` that tell of trouble, in order, each with what was said of it: the message of a warning, the callers in a
-/// trace.
+/// The lines of `log` that tell of trouble, in order, each with what was said of it: the message of a warning, the
+/// callers in a trace.
 pub fn troubles(log: &str) -> Vec<String> {
+    let lines: Vec<&str> = log.lines().collect();
     let mut trace_is_news = false;
-    let mut found: Vec<&str> = Vec::new();
-    let mut before = "";
     let mut callers = 0;
-    for line in log.lines() {
-        if is_anothers(before, line) {
+    let mut found = Vec::new();
+    for (number, &line) in lines.iter().enumerate() {
+        let message = message(&lines[..number], line);
+        if is_anothers(message, line) {
             trace_is_news = true;
         } else if TROUBLES.iter().any(|trouble| line.contains(trouble)) {
             let trace = line.contains("Call Trace");
             let news = std::mem::take(&mut trace_is_news) && trace;
-            found.extend(message(before, line));
+            found.extend(message);
             found.extend((!news).then_some(line));
             callers = if trace && !news { CALLERS } else { 0 };
         } else if callers > 0 && is_caller(line) {
             found.push(line);
             callers -= 1;
         }
-        before = line;
     }
     found.into_iter().map(str::to_owned).collect()
 }
 
-/// A report of what neither a test nor Lunette has a part in.
-fn is_anothers(before: &str, line: &str) -> bool {
-    let warning = line.contains("WARNING:");
-    let emulator = warning && line.contains(EMULATOR);
-    let initiator = warning && line.contains(WAITS) && INITIATOR.iter().any(|queue| before.contains(queue));
-    emulator || initiator || SCARCE.iter().all(|part| line.contains(part))
+/// What a warning says, if it says anything: the line between the one that begins every report and its own.
+fn message<'a>(before: &[&'a str], line: &str) -> Option<&'a str> {
+    match before {
+        [.., cut, message] if line.contains("WARNING:") && cut.contains("cut here") => Some(message),
+        _ => None,
+    }
 }
 
-/// The line before a warning, if it is the warning's message and not the line that begins every report.
-fn message<'a>(before: &'a str, line: &str) -> Option<&'a str> {
-    (line.contains("WARNING:") && !before.is_empty() && !before.contains("cut here")).then_some(before)
+/// A report of what neither a test nor Lunette has a part in.
+fn is_anothers(message: Option<&str>, line: &str) -> bool {
+    let warning = line.contains("WARNING:");
+    let emulator = warning && line.contains(EMULATOR);
+    let of_initiator = |message: &str| INITIATOR.iter().any(|queue| message.contains(queue));
+    let initiator = line.contains(WAITS) && message.is_some_and(of_initiator);
+    emulator || initiator || SCARCE.iter().all(|part| line.contains(part))
 }
 
 /// A line of a trace that is sure to be one.
@@ -98,8 +102,8 @@ mod tests {
 [    4.0] Warning: Deprecated Driver is detected: ip_tables
 [    5.0] scsi host0: iSCSI Initiator over TCP/IP";
         let found = troubles(log);
-        assert_eq!(found.len(), 3, "{found:?}");
-        assert!(found[1].contains("tcmu_x") && found[2].contains("iscsi_trx"));
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].contains("tcmu_x") && found[1].contains("iscsi_trx"));
     }
 
     #[test]
@@ -122,7 +126,8 @@ mod tests {
     fn what_the_initiators_kernel_waits_for_is_its_own_affair() {
         let log = |queue| {
             format!(
-                "[    1.1] workqueue: WQ_MEM_RECLAIM {queue} is flushing !WQ_MEM_RECLAIM pm:pm_runtime_work
+                "[    1.0] ------------[ cut here ]------------
+[    1.1] workqueue: WQ_MEM_RECLAIM {queue} is flushing !WQ_MEM_RECLAIM pm:pm_runtime_work
 [    1.2] WARNING: CPU: 1 PID: 12 at kernel/workqueue.c:3765 check_flush_dependency.part.0+0xbe/0x130
 [    1.3] Call Trace:
 [    1.4]  __flush_work+0xb5/0x310"
@@ -136,10 +141,9 @@ mod tests {
     fn what_the_emulator_does_is_not_the_kernels_trouble() {
         let log = "[    1.0] WARNING: CPU: 0 PID: 843 at arch/x86/kernel/traps.c:1120 exc_debug_kernel+0xca/0x160
 [    1.1] Call Trace:
-[    1.9] ------------[ cut here ]------------
 [    2.0] WARNING: CPU: 1 PID: 12 at drivers/target/target_core_user.c:100 tcmu_x+0x1/0x2 [target_core_user]
 [    2.1] Call Trace:";
-        assert_eq!(troubles(log), log.lines().skip(3).collect::<Vec<_>>());
+        assert_eq!(troubles(log).len(), 2);
     }
 
     #[test]
